@@ -1,0 +1,81 @@
+/** Who is at fault; decides the exit code and what the message advises. */
+export type FaultClass = 'peer' | 'policy' | 'config' | 'internal';
+
+/**
+ * What the command line needs of an error to explain it to a person. `ZtnaError` of `@ztna/wire` fits it; the
+ * check is structural, so that starting the command line does not load the wire package.
+ */
+export interface Fault extends Error {
+  /** Stable, upper case, for programs. */
+  readonly code: string;
+  readonly fault: FaultClass;
+  /** What to do about it, one sentence. */
+  readonly hint?: string;
+}
+
+const faultClasses: ReadonlySet<unknown> = new Set<FaultClass>(['peer', 'policy', 'config', 'internal']);
+
+/** Whether an error explains itself by code and fault class. */
+export function isFault(error: unknown): error is Fault {
+  if (!(error instanceof Error)) return false;
+  const { code, fault } = error as Partial<Fault>;
+  return typeof code === 'string' && faultClasses.has(fault);
+}
+
+/** An error of this machine: a file, a socket, an option. `message` says what happened to what. */
+export class RuntimeFault extends Error implements Fault {
+  override readonly name = 'RuntimeFault';
+  readonly code: string;
+  readonly fault: FaultClass;
+  readonly hint?: string;
+
+  constructor(o: { code: string; fault: FaultClass; message: string; hint?: string; cause?: unknown }) {
+    super(o.message, o.cause === undefined ? undefined : { cause: o.cause });
+    this.code = o.code;
+    this.fault = o.fault;
+    if (o.hint !== undefined) this.hint = o.hint;
+  }
+}
+
+const systemReasons: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'operation not permitted',
+  ENOENT: 'no such file',
+  EISDIR: 'it is a directory',
+  ENOTDIR: 'a part of the path is not a directory',
+  EADDRINUSE: 'the port is in use',
+  EADDRNOTAVAIL: 'this machine does not have that address',
+  EAFNOSUPPORT: 'this machine does not support that address family',
+  ENOTFOUND: 'no such host name',
+  EMFILE: 'too many open files',
+  ENOSPC: 'the disk is full',
+  EROFS: 'the file system is read-only',
+};
+
+/** The reason of a system error in words, `no such file` for ENOENT. */
+export function systemReason(error: unknown): string {
+  const code = systemCode(error);
+  if (code !== undefined && systemReasons[code] !== undefined) return systemReasons[code];
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** `ENOENT` and the like, if the error came from the system. */
+export function systemCode(error: unknown): string | undefined {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  return typeof code === 'string' ? code : undefined;
+}
+
+/** What to say when a socket cannot be bound. `setting` names the option or field that chose the address. */
+export function listenFault(address: string, setting: string, cause: unknown): RuntimeFault {
+  const hint =
+    systemCode(cause) === 'EADDRINUSE'
+      ? `stop the program that has it, or choose another address with ${setting} (port 0 takes a free one)`
+      : `choose another address with ${setting}`;
+  return new RuntimeFault({
+    code: 'ERR_LISTEN',
+    fault: 'config',
+    message: `cannot listen on ${address}: ${systemReason(cause)}`,
+    hint,
+    cause,
+  });
+}

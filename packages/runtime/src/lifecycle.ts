@@ -1,0 +1,147 @@
+import type { Logger } from './log.ts';
+
+export type StopSignal = 'SIGINT' | 'SIGTERM';
+const signalNumber: Readonly<Record<StopSignal, number>> = { SIGINT: 2, SIGTERM: 15 };
+
+// biome-ignore lint/suspicious/noExplicitAny: each event has arguments of its own
+type Handler = (...args: any[]) => void;
+
+/** The part of `process` that a lifecycle uses; tests give an EventEmitter. */
+export interface ProcessEvents {
+  on(event: string, listener: Handler): unknown;
+  off(event: string, listener: Handler): unknown;
+}
+
+export interface LifecycleOptions {
+  readonly process: ProcessEvents;
+  /** Ends the process at once. */
+  readonly exit: (code: number) => void;
+  /** How long an orderly stop may take, ms. */
+  readonly deadlineMs?: number;
+}
+
+/**
+ * Signals and last resorts of one process. The first SIGINT or SIGTERM aborts `signal`; a second one, or the
+ * deadline, ends the process with 128 + the signal's number. SIGHUP runs the reload hooks, if there are any.
+ */
+export class Lifecycle implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #options: LifecycleOptions;
+  readonly #reloads: (() => unknown)[] = [];
+  readonly #handlers = new Map<string, Handler>();
+  #deadlineMs: number;
+  #deadline: NodeJS.Timeout | undefined;
+  #reloading: Promise<void> = Promise.resolve();
+  #received: StopSignal | undefined;
+  /** Used for what happens outside of any call: failed reloads, forced ends, bugs. */
+  log: Logger | undefined;
+
+  constructor(options: LifecycleOptions) {
+    this.#options = options;
+    this.#deadlineMs = options.deadlineMs ?? 10_000;
+    this.#listen('SIGINT', () => this.#onStop('SIGINT'));
+    this.#listen('SIGTERM', () => this.#onStop('SIGTERM'));
+    this.#listen('unhandledRejection', (reason: unknown) => this.#onBug('unhandled rejection', reason));
+    this.#listen('uncaughtException', (error: unknown) => this.#onBug('uncaught exception', error));
+  }
+
+  /** Aborted when the process is asked to stop. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** The signal that asked to stop, if one did. */
+  get received(): StopSignal | undefined {
+    return this.#received;
+  }
+
+  /** 128 + the number of the signal that asked to stop; undefined when none did. */
+  get signalExitCode(): number | undefined {
+    return this.#received && 128 + signalNumber[this.#received];
+  }
+
+  /** Time allowed from the first signal to the end of the process, ms; drains may need long. */
+  setDeadline(ms: number): void {
+    this.#deadlineMs = ms;
+  }
+
+  /** Asks to stop as SIGTERM does. */
+  stop(): void {
+    this.#onStop('SIGTERM');
+  }
+
+  /** Runs `hook` on SIGHUP. Hooks run one after another, never twice at once; what they throw is logged. */
+  onReload(hook: () => unknown): void {
+    this.#reloads.push(hook);
+    if (!this.#handlers.has('SIGHUP')) this.#listen('SIGHUP', () => this.#onReload());
+  }
+
+  /** Resolves when the process is asked to stop, and keeps it alive until then. */
+  untilStopped(): Promise<void> {
+    if (this.signal.aborted) return Promise.resolve();
+    const alive = setInterval(() => {}, 0x7fffffff);
+    return new Promise((resolve) => {
+      this.signal.addEventListener('abort', () => {
+        clearInterval(alive);
+        resolve();
+      });
+    });
+  }
+
+  /** Takes the handlers off. */
+  [Symbol.dispose](): void {
+    clearTimeout(this.#deadline);
+    for (const [event, handler] of this.#handlers) this.#options.process.off(event, handler);
+    this.#handlers.clear();
+  }
+
+  #listen(event: string, handler: Handler): void {
+    this.#handlers.set(event, handler);
+    this.#options.process.on(event, handler);
+  }
+
+  #onStop(signal: StopSignal): void {
+    if (this.#received) {
+      this.log?.warn({ signal }, 'second signal: ending at once');
+      this.#options.exit(128 + signalNumber[signal]);
+      return;
+    }
+    this.#received = signal;
+    this.log?.info({ signal }, 'stopping');
+    this.#deadline = setTimeout(() => {
+      this.log?.error({ deadlineMs: this.#deadlineMs }, 'not stopped by the deadline: ending at once');
+      this.#options.exit(128 + signalNumber[signal]);
+    }, this.#deadlineMs);
+    this.#deadline.unref();
+    this.#controller.abort(new StoppedError(signal));
+  }
+
+  #onReload(): void {
+    this.#reloading = this.#reloading.then(async () => {
+      for (const hook of this.#reloads) {
+        try {
+          await hook();
+        } catch (err) {
+          this.log?.error({ err }, 'reload failed: what was loaded before stays in force');
+        }
+      }
+    });
+  }
+
+  #onBug(what: string, err: unknown): void {
+    if (this.log) this.log.fatal({ err }, `${what}: this is a bug`);
+    else console.error(`fatal: ${what}: this is a bug\n`, err);
+    this.#options.exit(1);
+  }
+}
+
+/** The reason with which `signal` is aborted. */
+export class StoppedError extends Error {
+  override readonly name = 'AbortError';
+  readonly signal: StopSignal;
+
+  constructor(signal: StopSignal) {
+    super(`stopped by ${signal}`);
+    this.signal = signal;
+  }
+}
