@@ -38,7 +38,7 @@ const generatedTypes = join(output, 'index.d.ts');
 
 const { values } = parseArgs({
   options: {
-    profile: { type: 'string', default: process.env['ZTNA_NATIVE_PROFILE'] ?? 'release' },
+    profile: { type: 'string', default: process.env.ZTNA_NATIVE_PROFILE ?? 'release' },
     'keep-types': { type: 'boolean', default: false },
     'check-types': { type: 'boolean', default: false },
   },
@@ -72,7 +72,7 @@ function build(profile: Profile, stamp: string): number {
   rmSync(stampFile, { force: true });
   rmSync(output, { recursive: true, force: true });
   mkdirSync(output, { recursive: true });
-  const targetDir = process.env['CARGO_TARGET_DIR'] ?? join(root, 'native/target');
+  const targetDir = process.env.CARGO_TARGET_DIR ?? join(root, 'native/target');
   const run = spawnSync(
     join(root, 'node_modules/.bin/napi'),
     [

@@ -15,7 +15,7 @@ function generate(out: string): number {
   rmSync(out, { recursive: true, force: true });
   const run = spawnSync(join(bin, 'buf'), ['generate', '--output', out], {
     cwd: join(root, 'proto'),
-    env: { ...process.env, PATH: bin + delimiter + process.env['PATH'] },
+    env: { ...process.env, PATH: bin + delimiter + process.env.PATH },
     stdio: 'inherit',
   });
   return run.status ?? 1;

@@ -1,0 +1,40 @@
+// The boundaries of the code base, each with the reason that is printed when it is broken.
+
+export const rules = {
+  'apps-apart': 'Apps never import apps: each is deployed alone, and what two of them share is a package.',
+  'packages-below-apps': 'Packages never import apps: the core must not know who uses it.',
+  'one-door-to-native':
+    'Only packages/quic loads the addon: its face is where errors, limits and closing are made safe.',
+  'sans-io':
+    'Protocol cores import no node:* and no package that does I/O: they are simulated in virtual time.',
+  'sans-io-globals':
+    'Protocol cores use no clock, timer, randomness, process or console: these come in as arguments, so that a simulation repeats exactly.',
+  declared:
+    'A package imports only what its own package.json declares: otherwise it works by accident of hoisting.',
+  'by-name':
+    'Across packages imports go by name, not by path: what a package does not export is its own business.',
+  'literal-import': 'import() takes a literal: a computed path hides from these checks and from bundlers.',
+  'long-file':
+    'A file over 500 lines says why in its first 10 lines ("Long because: …"): long files hide their structure.',
+} as const;
+
+export type Rule = keyof typeof rules;
+
+/** Packages whose non-test code is sans-IO. They may import each other. */
+export const corePackages: ReadonlySet<string> = new Set(['wire', 'policy', 'session', 'sim']);
+
+/**
+ * The one file that may import apps: the table by which the command line interface starts each of them
+ * lazily, so that `ztna --help` loads none. The CLI is what a user types, not a deployed component.
+ */
+export const appTable = 'apps/cli/src/apps.ts';
+
+/** Globals that bring time, chance or the outside into a core. Member names are checked for Date and Math. */
+export const impureGlobals: ReadonlySet<string> = new Set([
+  ...['setTimeout', 'setInterval', 'setImmediate', 'clearTimeout', 'clearInterval', 'clearImmediate'],
+  ...['queueMicrotask', 'performance', 'crypto', 'process', 'Buffer', 'console', 'fetch', 'WebSocket'],
+  ...['globalThis', 'global', 'require', 'eval'],
+]);
+
+export const longFile = 500;
+export const longFileReason = /Long because: \S/;

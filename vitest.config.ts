@@ -1,0 +1,30 @@
+import { defineConfig } from 'vitest/config';
+
+// Two projects, because they need opposite things: unit tests run side by side with short limits,
+// end-to-end tests one after the other, since each starts processes of its own and some take the machine's ports.
+export default defineConfig({
+  test: {
+    // A file that hangs must not take the whole run with it.
+    teardownTimeout: 10_000,
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['{apps,packages,native,tests,bench}/**/*.test.ts'],
+          exclude: ['**/node_modules/**', '**/target/**', 'tests/e2e/**'],
+          testTimeout: 20_000,
+          hookTimeout: 20_000,
+        },
+      },
+      {
+        test: {
+          name: 'e2e',
+          include: ['tests/e2e/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+});
