@@ -1,1 +1,10 @@
-export {};
+export * from './agent/io.ts';
+export * from './backoff.ts';
+export * from './connector/io.ts';
+export * from './grant.ts';
+export * from './hello.ts';
+export * from './intermediate/io.ts';
+export * from './link-io.ts';
+export * from './messages.ts';
+export * from './snapshot.ts';
+export * from './types.ts';

@@ -1,0 +1,42 @@
+export interface BackoffConfig {
+  /** Second try after at most this, in ms; the first is at once. */
+  readonly baseMs: number;
+  readonly maxMs: number;
+  /** Cap during the first `fastMs` after a loss, so that a restarted peer is found soon. */
+  readonly fastCapMs: number;
+  readonly fastMs: number;
+}
+
+export const DEFAULT_BACKOFF: BackoffConfig = {
+  baseMs: 250,
+  maxMs: 10_000,
+  fastCapMs: 1_000,
+  fastMs: 30_000,
+};
+
+/** Delays between attempts: none before the first, then exponential, jittered over the upper half, capped. */
+export class Backoff {
+  readonly #config: BackoffConfig;
+  #attempts = 0;
+  #since = 0;
+
+  constructor(config: BackoffConfig = DEFAULT_BACKOFF) {
+    this.#config = config;
+  }
+
+  /** Call when the connection was lost or is first wanted: the next delay is 0 and the fast period begins. */
+  restart(now: number): void {
+    this.#attempts = 0;
+    this.#since = now;
+  }
+
+  /** Delay in ms before the next attempt. `random` is uniform in [0, 1). */
+  next(now: number, random: number): number {
+    const { baseMs, maxMs, fastCapMs, fastMs } = this.#config;
+    const attempt = this.#attempts++;
+    if (attempt === 0) return 0;
+    const cap = now - this.#since < fastMs ? Math.min(fastCapMs, maxMs) : maxMs;
+    const full = Math.min(cap, baseMs * 2 ** Math.min(attempt - 1, 20));
+    return Math.round(full / 2 + (full / 2) * random);
+  }
+}
