@@ -42,10 +42,10 @@ async function load(name: string, url: string): Promise<AnyCommand | CommandGrou
   } catch (cause) {
     if (!isMissing(cause, url)) throw cause;
     throw new RuntimeFault({
-      code: 'ERR_COMMAND_MISSING',
+      code: 'command-missing',
       fault: 'internal',
       message: `the command '${name}' is not part of this build`,
-      hint: 'use a complete checkout or release of ztna',
+      remedy: 'use a complete checkout or release of ztna',
     });
   }
 }

@@ -6,11 +6,11 @@ export type FaultClass = 'peer' | 'policy' | 'config' | 'internal';
  * check is structural, so that starting the command line does not load the wire package.
  */
 export interface Fault extends Error {
-  /** Stable, upper case, for programs. */
+  /** Stable, lower-case words joined by `-`, for programs. */
   readonly code: string;
   readonly fault: FaultClass;
   /** What to do about it, one sentence. */
-  readonly hint?: string;
+  readonly remedy?: string | undefined;
 }
 
 const faultClasses: ReadonlySet<unknown> = new Set<FaultClass>(['peer', 'policy', 'config', 'internal']);
@@ -27,13 +27,13 @@ export class RuntimeFault extends Error implements Fault {
   override readonly name = 'RuntimeFault';
   readonly code: string;
   readonly fault: FaultClass;
-  readonly hint?: string;
+  readonly remedy?: string;
 
-  constructor(o: { code: string; fault: FaultClass; message: string; hint?: string; cause?: unknown }) {
+  constructor(o: { code: string; fault: FaultClass; message: string; remedy?: string; cause?: unknown }) {
     super(o.message, o.cause === undefined ? undefined : { cause: o.cause });
     this.code = o.code;
     this.fault = o.fault;
-    if (o.hint !== undefined) this.hint = o.hint;
+    if (o.remedy !== undefined) this.remedy = o.remedy;
   }
 }
 
@@ -67,15 +67,15 @@ export function systemCode(error: unknown): string | undefined {
 
 /** What to say when a socket cannot be bound. `setting` names the option or field that chose the address. */
 export function listenFault(address: string, setting: string, cause: unknown): RuntimeFault {
-  const hint =
+  const remedy =
     systemCode(cause) === 'EADDRINUSE'
       ? `stop the program that has it, or choose another address with ${setting} (port 0 takes a free one)`
       : `choose another address with ${setting}`;
   return new RuntimeFault({
-    code: 'ERR_LISTEN',
+    code: 'listen-failed',
     fault: 'config',
     message: `cannot listen on ${address}: ${systemReason(cause)}`,
-    hint,
+    remedy,
     cause,
   });
 }

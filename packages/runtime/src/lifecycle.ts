@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import type { Logger } from './log.ts';
 
 export type StopSignal = 'SIGINT' | 'SIGTERM';
@@ -130,7 +131,7 @@ export class Lifecycle implements Disposable {
 
   #onBug(what: string, err: unknown): void {
     if (this.log) this.log.fatal({ err }, `${what}: this is a bug`);
-    else console.error(`fatal: ${what}: this is a bug\n`, err);
+    else process.stderr.write(`fatal: ${what}: this is a bug\n${inspect(err)}\n`);
     this.#options.exit(1);
   }
 }

@@ -6,15 +6,15 @@ import { UsageError } from './usage-error.ts';
 export function errorReport(error: unknown, path: string, json: boolean): string {
   if (json) return `${JSON.stringify({ error: describe(error) })}\n`;
   if (error instanceof UsageError) {
-    const hint = error.hint ? `  ${error.hint}\n` : '';
-    return `${path}: ${error.message}\n${hint}  see: ${path} --help\n`;
+    const remedy = error.remedy ? `  ${error.remedy}\n` : '';
+    return `${path}: ${error.message}\n${remedy}  see: ${path} --help\n`;
   }
   if (!isFault(error)) {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return `${path}: unexpected error, this is a bug\n${text}\n`;
   }
-  const hint = error.hint ? `  what to do: ${error.hint}\n` : '';
-  return `${path}: ${error.message}\n${hint}${causes(error)}  code: ${error.code} (${error.fault})\n`;
+  const remedy = error.remedy ? `  what to do: ${error.remedy}\n` : '';
+  return `${path}: ${withoutRemedy(error)}\n${remedy}${causes(error)}  code: ${error.code} (${error.fault})\n`;
 }
 
 /** The exit code that an error asks for. */
@@ -25,15 +25,21 @@ export function exitCodeOf(error: unknown): number {
 
 function describe(error: unknown) {
   if (error instanceof UsageError) {
-    return { code: error.code, fault: 'config', message: error.message, hint: error.hint };
+    return { code: error.code, fault: 'config', message: error.message, remedy: error.remedy };
   }
   if (isFault(error)) {
-    const { code, fault, message, hint } = error;
+    const { code, fault, message, remedy } = error;
     const issues = 'issues' in error ? error.issues : undefined;
-    return { code, fault, message, hint, issues };
+    return { code, fault, message, remedy, issues };
   }
   const message = error instanceof Error ? error.message : String(error);
-  return { code: 'ERR_UNEXPECTED', fault: 'internal', message };
+  return { code: 'unexpected', fault: 'internal', message };
+}
+
+/** ZtnaError ends its message with the remedy, which has a line of its own here. */
+function withoutRemedy({ message, remedy }: Fault): string {
+  const ending = `: ${remedy}`;
+  return message.endsWith(ending) ? message.slice(0, -ending.length) : message;
 }
 
 /** The chain of causes that say something the message does not say already. */

@@ -1,0 +1,177 @@
+// Parts of configuration that several components share. A field listed in `required` that has a default is
+// optional in the file and always there after loading (see `published` in schema.ts).
+import { logFormats, logLevels } from '../log-levels.ts';
+import type { Schema } from './schema.ts';
+
+export const draft7 = 'http://json-schema.org/draft-07/schema#';
+
+/** Lets editors check the file: `$schema: ../docs/schemas/agent.schema.json`. */
+export const editorSchema = {
+  type: 'string',
+  description: 'the schema that an editor checks this file by; not used otherwise',
+} as const satisfies Schema;
+
+export const identity = {
+  type: 'object',
+  description: 'who this component is: made by `ztna pki issue`',
+  additionalProperties: false,
+  required: ['certificateFile', 'privateKeyFile'],
+  properties: {
+    certificateFile: { type: 'string', format: 'path', description: 'PEM certificate chain, leaf first' },
+    privateKeyFile: { type: 'string', format: 'path', description: 'PEM private key (PKCS#8) of the leaf' },
+  },
+} as const satisfies Schema;
+
+export const trust = {
+  type: 'object',
+  description: 'whom this component believes',
+  additionalProperties: false,
+  required: ['bundleFile'],
+  properties: {
+    bundleFile: { type: 'string', format: 'path', description: 'PEM bundle of root certificates' },
+  },
+} as const satisfies Schema;
+
+export const snapshotFile = {
+  type: 'string',
+  format: 'path',
+  description: 'signed snapshot for this component: made by `ztna pki sign-snapshot`',
+} as const satisfies Schema;
+
+export const stateDir = {
+  type: 'string',
+  format: 'path',
+  default: 'state',
+  description: 'folder for what must outlive a restart (the last good snapshot); made if it is not there',
+} as const satisfies Schema;
+
+export const log = {
+  type: 'object',
+  description: 'logs, to stderr',
+  additionalProperties: false,
+  required: ['level', 'format'],
+  default: {},
+  properties: {
+    level: { type: 'string', enum: logLevels, default: 'info', description: 'least level to log' },
+    format: {
+      type: 'string',
+      enum: logFormats,
+      default: 'auto',
+      description: 'auto: one readable line per entry on a terminal, JSON elsewhere',
+    },
+  },
+} as const satisfies Schema;
+
+export const transport = {
+  type: 'object',
+  description: 'QUIC connections; leave alone unless measured',
+  additionalProperties: false,
+  required: ['idleTimeoutMs', 'keepAliveMs', 'initialMtu', 'maxMtu'],
+  default: {},
+  properties: {
+    idleTimeoutMs: {
+      type: 'integer',
+      minimum: 1000,
+      maximum: 600_000,
+      default: 30_000,
+      description: 'a connection on which nothing was heard for so long is dead, ms',
+    },
+    keepAliveMs: {
+      type: 'integer',
+      minimum: 500,
+      maximum: 300_000,
+      default: 10_000,
+      description: 'a packet is sent at least so often, ms; below the idle timeout and that of NATs',
+    },
+    initialMtu: {
+      type: 'integer',
+      minimum: 1200,
+      maximum: 9000,
+      default: 1200,
+      description: 'UDP payload that every path is supposed to carry, bytes',
+    },
+    maxMtu: {
+      type: 'integer',
+      minimum: 1200,
+      maximum: 9000,
+      default: 1452,
+      description: 'largest UDP payload that path MTU discovery tries, bytes',
+    },
+    congestion: {
+      type: 'string',
+      enum: ['cubic', 'newreno', 'bbr3'],
+      description: 'congestion controller; by default the one that docs/adr chose',
+    },
+  },
+} as const satisfies Schema;
+
+/** Rules for `transport` that the schema cannot say. */
+export function* checkTransport(t: {
+  idleTimeoutMs: number;
+  keepAliveMs: number;
+  initialMtu: number;
+  maxMtu: number;
+}) {
+  if (t.keepAliveMs * 2 > t.idleTimeoutMs) {
+    yield {
+      path: ['transport', 'keepAliveMs'],
+      message: `${t.keepAliveMs} must be at most half of idleTimeoutMs (${t.idleTimeoutMs})`,
+    };
+  }
+  if (t.initialMtu > t.maxMtu) {
+    yield { path: ['transport', 'initialMtu'], message: `${t.initialMtu} is above maxMtu (${t.maxMtu})` };
+  }
+}
+
+/** Association timeout of UDP flows. */
+export const udpIdleTimeoutMs = {
+  type: 'integer',
+  minimum: 1000,
+  maximum: 3_600_000,
+  default: 60_000,
+  description: 'a UDP flow on which nothing passed for so long is closed, ms',
+} as const satisfies Schema;
+
+/** Where the component binds its own UDP socket. */
+export const localUdp = {
+  type: 'string',
+  format: 'listen-address',
+  default: '[::]:0',
+  description: 'local UDP address of its connections; port 0 takes a free one',
+} as const satisfies Schema;
+
+export const drain = {
+  type: 'object',
+  description: 'orderly stop on SIGTERM or SIGINT',
+  additionalProperties: false,
+  required: ['deadlineMs'],
+  default: {},
+  properties: {
+    deadlineMs: {
+      type: 'integer',
+      minimum: 100,
+      maximum: 3_600_000,
+      default: 10_000,
+      description: 'time for it, ms; then the process ends whatever is open',
+    },
+  },
+} as const satisfies Schema;
+
+/** The HTTP server for operators; `listen` is its default. */
+export function metrics(listen: string) {
+  return {
+    type: 'object',
+    description: 'HTTP server for /healthz, /readyz and /metrics',
+    additionalProperties: false,
+    required: ['listen'],
+    default: {},
+    properties: {
+      listen: {
+        type: 'string',
+        format: 'listen-address-or-off',
+        default: listen,
+        description: 'its address',
+      },
+    },
+  } as const satisfies Schema;
+}
