@@ -2,7 +2,7 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { dirname, join, normalize } from 'node:path';
-import { appTable, corePackages, longFile, longFileReason, type Rule } from './rules.ts';
+import { commandTable, corePackages, longFile, longFileReason, type Rule } from './rules.ts';
 import { type Finding, type Import, readSource, type Source } from './source.ts';
 
 export interface Violation {
@@ -68,7 +68,7 @@ function checkImport(root: string, file: string, place: Place, entry: Import): V
   if (specifier === undefined) return violation('literal-import', 'import() of a computed path');
   if (specifier.startsWith('.')) {
     const target = normalize(join(dirname(file), specifier));
-    return leaves(target, place) ? violation('by-name', `imports ${specifier}`) : [];
+    return leaves(file, target, place) ? violation('by-name', `imports ${specifier}`) : [];
   }
   const name = packageName(specifier);
   const layer = layerRule(root, file, place, specifier, name);
@@ -78,7 +78,8 @@ function checkImport(root: string, file: string, place: Place, entry: Import): V
 }
 
 /** A test may reach shared helpers in the root's tests folder; code never leaves its package. */
-function leaves(target: string, place: Place): boolean {
+function leaves(file: string, target: string, place: Place): boolean {
+  if (file === commandTable && /^(apps|bench)\//.test(target)) return false;
   if (place.isTest && target.startsWith('tests/')) return false;
   return !target.startsWith(`${place.folder}/`);
 }
@@ -93,7 +94,7 @@ function layerRule(
   const target = name.startsWith('@ztna/') ? name.slice('@ztna/'.length) : undefined;
   if (target && target !== place.name && existsSync(join(root, 'apps', target))) {
     if (place.kind === 'package') return 'packages-below-apps';
-    if (file !== appTable) return 'apps-apart';
+    if (file !== commandTable) return 'apps-apart';
   }
   if (isCore(place) && (isBuiltin(specifier) || (target && !corePackages.has(target)))) return 'sans-io';
   return undefined;

@@ -30,6 +30,7 @@ const workspace = {
 const core = 'packages/wire/src/a.ts';
 const shell = 'packages/quic/src/a.ts';
 const agent = 'apps/agent/src/a.ts';
+const table = 'apps/cli/src/commands.ts';
 const long = '// line\n'.repeat(501);
 
 const planted: [Rule, file: string, text: string][] = [
@@ -63,6 +64,7 @@ const planted: [Rule, file: string, text: string][] = [
   ['declared', core, `import { test } from 'vitest';`],
   ['by-name', agent, `import { frame } from '../../../packages/wire/src/frame.ts';`],
   ['by-name', shell, `import native from '../../../native/quic-napi/index.js';`],
+  ['by-name', table, `import { x } from '../../../packages/wire/src/x.ts';`],
   ['literal-import', agent, 'const load = (name: string) => import(name);'],
   ['long-file', agent, long],
   ['long-file', 'native/quic/src/lib.rs', long],
@@ -81,7 +83,8 @@ test('every rule has a planted violation', () => {
 });
 
 const allowed: [why: string, file: string, text: string][] = [
-  ['the table of apps may import them', 'apps/cli/src/apps.ts', `const run = () => import('@ztna/agent');`],
+  ['the table of commands may import apps', table, `const run = () => import('@ztna/agent');`],
+  ['the same by path', table, `const run = () => import('../../agent/src/run.ts');`],
   ['packages/quic may load the addon', shell, `import native from '@ztna/quic-napi';`],
   ['a core may import a core', core, `import { allow } from '@ztna/policy';`],
   ['a time that was passed in is pure', core, 'export const at = (ms: number) => new Date(ms);'],
