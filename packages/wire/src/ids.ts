@@ -1,3 +1,4 @@
+import { LIMITS } from './registry.ts';
 import { fail, ok, type Result } from './result.ts';
 
 declare const brand: unique symbol;
@@ -84,9 +85,8 @@ export const parseKeyThumbprint = text<KeyThumbprint>(
   '64 lower-case hex digits',
 );
 
-const MAX_VARINT30 = 0x3fff_ffff;
-export const parseRelayId = integer<RelayId>('relay id', 1, MAX_VARINT30);
-export const parseFlowId = integer<FlowId>('flow id', 1, MAX_VARINT30);
+export const parseRelayId = integer<RelayId>('relay id', 1, LIMITS.relayId);
+export const parseFlowId = integer<FlowId>('flow id', 1, LIMITS.flowId);
 export const parseRevision = integer<Revision>('revision', 0, Number.MAX_SAFE_INTEGER);
 
 /** The session uid in 16 bytes made by the caller (random, or off the wire). */

@@ -121,16 +121,19 @@ export const LIMITS = {
   flowOpenMs: 5_000,
   /** From SessionOffer to SessionAnswer. */
   sessionAnswerMs: 5_000,
-  /** Strings of control messages: for people, and all others. */
+  /** UTF-8 bytes of a text for people. */
   text: 1_024,
-  string: 2_048,
-  /** Elements of a list in a control message or grant. */
-  list: 512,
+  /** Lists of control messages and grants: together they stay below controlMessage. */
+  versions: 16,
+  features: 32,
+  services: 256,
   labels: 64,
-  /** Elements of a list in a snapshot. */
+  connectors: 64,
+  alternatives: 64,
+  /** Elements of one list in a snapshot. */
   snapshotList: 65_536,
-  /** Certificates of a chain and bytes of each. */
-  chain: 4,
+  /** Certificates of an issuer's chain, bytes of each, bytes of a signature. */
+  chain: 3,
   certificate: 8 * 1024,
   signature: 1_024,
 } as const;
