@@ -3,6 +3,7 @@ export * from './backoff.ts';
 export * from './connector/io.ts';
 export * from './grant.ts';
 export * from './hello.ts';
+export * from './intermediate/core.ts';
 export * from './intermediate/io.ts';
 export * from './link-io.ts';
 export * from './messages.ts';

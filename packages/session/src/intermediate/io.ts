@@ -51,7 +51,7 @@ export interface IntermediateDeps {
   readonly id: SpiffeId;
   readonly local: LocalInfo;
   /** 16 unpredictable bytes as hex. */
-  readonly randomSessionId: () => SessionUid;
+  readonly randomSessionUid: () => SessionUid;
   readonly signGrant: SignGrant;
   readonly verifyGrant: VerifyGrant;
 }
