@@ -3,15 +3,12 @@ import type { Step } from './steps.ts';
 
 export interface Tier {
   readonly name: string;
-  /** What it should take on two cores without compiling. Over three times that is a failure: see budgetFactor. */
+  /** What it should take on two cores without compiling. Far over it is a failure: see budgetFactor. */
   readonly budgetSeconds: number;
   readonly steps: readonly Step[];
   /** Only with `--all` (or by name). */
   readonly extra?: true;
 }
-
-/** Machines are noisy; a tier that takes this many times its budget has a defect, not bad luck. */
-export const budgetFactor = 3;
 
 // Rust tests use the development profile: overflow checks and debug assertions are on, and a change
 // is linked in seconds. The release addon that ./ztna builds is what the TypeScript tests run on.
