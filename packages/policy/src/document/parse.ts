@@ -1,0 +1,101 @@
+import { err, ok, type Result } from '@ztna/wire';
+import { Value } from 'typebox/value';
+import { isNode, LineCounter, parseDocument } from 'yaml';
+import { checkReferences } from './check.ts';
+import { type Configuration, normalise } from './configuration.ts';
+import { type ConfigurationInput, ConfigurationSchema } from './schema.ts';
+
+/** Largest document that is read, in characters. */
+export const MAX_DOCUMENT_CHARS = 16 * 1024 * 1024;
+const MAX_ISSUES = 50;
+
+export type IssuePath = readonly (string | number)[];
+
+/** One thing that is wrong with a document. */
+export interface Issue {
+  /** Where: `['services', 0, 'ports']`. */
+  readonly path: IssuePath;
+  readonly message: string;
+}
+
+/** An issue with its place in the text; line and column count from 1. */
+export interface LocatedIssue extends Issue {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** Reads a document from JSON or YAML text (YAML 1.2 core schema) and validates all of it. */
+export function parseConfiguration(text: string): Result<Configuration, LocatedIssue[]> {
+  if (text.length > MAX_DOCUMENT_CHARS) {
+    return err([{ path: [], message: `longer than ${MAX_DOCUMENT_CHARS} characters`, line: 1, column: 1 }]);
+  }
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, version: '1.2' });
+  if (document.errors.length > 0) {
+    return err(document.errors.map((error) => syntaxIssue(error.message, lines.linePos(error.pos[0]))));
+  }
+  let plain: unknown;
+  try {
+    plain = document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    return err([syntaxIssue(String(error), { line: 1, col: 1 })]);
+  }
+  const checked = checkConfiguration(plain);
+  if (checked.ok) return checked;
+  return err(checked.error.map((issue) => ({ ...issue, ...locate(issue.path) })));
+
+  function locate(path: IssuePath): { line: number; column: number } {
+    for (let length = path.length; length >= 0; length--) {
+      const node = length === 0 ? document.contents : document.getIn(path.slice(0, length), true);
+      if (!isNode(node) || !node.range) continue;
+      const { line, col } = lines.linePos(node.range[0]);
+      return { line, column: col };
+    }
+    return { line: 1, column: 1 };
+  }
+}
+
+/** Validates a document that has been read already: its shape, then its references. */
+export function checkConfiguration(plain: unknown): Result<Configuration, Issue[]> {
+  const shape = shapeIssues(plain);
+  if (shape.length > 0) return err(shape);
+  const configuration = normalise(plain as ConfigurationInput);
+  const references = checkReferences(configuration).slice(0, MAX_ISSUES);
+  return references.length > 0 ? err(references) : ok(configuration);
+}
+
+function shapeIssues(plain: unknown): Issue[] {
+  if (Value.Check(ConfigurationSchema, plain)) return [];
+  const errors = [...Value.Errors(ConfigurationSchema, plain)].filter((error) => error.keyword !== 'boolean');
+  return errors.slice(0, MAX_ISSUES).flatMap((error): Issue[] => {
+    const path = pathOf(error.instancePath);
+    switch (error.keyword) {
+      case 'additionalProperties':
+        return error.params.additionalProperties.map((field) => ({
+          path: [...path, field],
+          message: 'unknown field',
+        }));
+      case 'required':
+        return error.params.requiredProperties.map((field) => ({
+          path,
+          message: `field ${field} is missing`,
+        }));
+      case 'enum':
+        return [{ path, message: `must be one of: ${error.params.allowedValues.join(', ')}` }];
+      default:
+        return [{ path, message: error.message }];
+    }
+  });
+}
+
+function pathOf(pointer: string): IssuePath {
+  const segments = pointer.split('/').slice(1);
+  return segments.map((segment) => {
+    const text = segment.replaceAll('~1', '/').replaceAll('~0', '~');
+    return /^[0-9]+$/.test(text) ? Number(text) : text;
+  });
+}
+
+function syntaxIssue(message: string, at: { line: number; col: number }): LocatedIssue {
+  return { path: [], message: message.split('\n')[0] ?? message, line: at.line, column: at.col };
+}
