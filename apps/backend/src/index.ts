@@ -1,1 +1,1 @@
-export {};
+export { type Backend, type BackendSettings, startBackend } from './backend.ts';
