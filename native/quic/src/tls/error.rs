@@ -7,9 +7,7 @@
 #[non_exhaustive]
 pub enum TlsError {
     /// An input that must hold a certificate holds none.
-    #[error(
-        "{input} holds no certificate: give PEM (\"BEGIN CERTIFICATE\") or one DER certificate"
-    )]
+    #[error("{input} holds no certificate: give PEM (\"BEGIN CERTIFICATE\") or one DER certificate")]
     NoCertificate {
         /// Name of the input.
         input: &'static str,

@@ -52,14 +52,11 @@ pub(super) fn parse_identity(
 ) -> Result<Arc<CertifiedKey>, TlsError> {
     let chain = parse_certificates(CHAIN, &identity.cert_chain_pem, MAX_CHAIN)?;
     for (index, certificate) in chain.iter().enumerate() {
-        webpki::EndEntityCert::try_from(certificate)
-            .map_err(|e| bad_certificate(CHAIN, index, e))?;
+        webpki::EndEntityCert::try_from(certificate).map_err(|e| bad_certificate(CHAIN, index, e))?;
     }
     let key = parse_key(&identity.private_key_pem)?;
-    let signer = provider
-        .key_provider
-        .load_private_key(key)
-        .map_err(|e| TlsError::PrivateKey(e.to_string()))?;
+    let signer =
+        provider.key_provider.load_private_key(key).map_err(|e| TlsError::PrivateKey(e.to_string()))?;
     let certified = CertifiedKey::new(chain, signer);
     match certified.keys_match() {
         Ok(()) => Ok(Arc::new(certified)),
@@ -81,17 +78,9 @@ pub(super) fn parse_roots(input: &[u8]) -> Result<Vec<TrustAnchor<'static>>, Tls
 
 pub(super) fn parse_crls(inputs: &[Vec<u8>]) -> Result<Vec<CertRevocationList<'static>>, TlsError> {
     if inputs.len() > MAX_CRLS {
-        return Err(TlsError::TooMuch {
-            input: CRLS,
-            limit: MAX_CRLS,
-            unit: "lists",
-        });
+        return Err(TlsError::TooMuch { input: CRLS, limit: MAX_CRLS, unit: "lists" });
     }
-    inputs
-        .iter()
-        .enumerate()
-        .map(|(index, input)| parse_crl(index, input))
-        .collect()
+    inputs.iter().enumerate().map(|(index, input)| parse_crl(index, input)).collect()
 }
 
 fn parse_crl(index: usize, input: &[u8]) -> Result<CertRevocationList<'static>, TlsError> {
@@ -104,9 +93,7 @@ fn parse_crl(index: usize, input: &[u8]) -> Result<CertRevocationList<'static>, 
     } else {
         OwnedCertRevocationList::from_der(input)
     };
-    parsed
-        .map(CertRevocationList::from)
-        .map_err(|e| bad(e.to_string()))
+    parsed.map(CertRevocationList::from).map_err(|e| bad(e.to_string()))
 }
 
 fn parse_certificates(
@@ -125,17 +112,10 @@ fn parse_certificates(
     let certificates = CertificateDer::pem_slice_iter(input)
         .take(limit + 1)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| TlsError::Pem {
-            input: name,
-            detail: e.to_string(),
-        })?;
+        .map_err(|e| TlsError::Pem { input: name, detail: e.to_string() })?;
     match certificates.len() {
         0 => Err(TlsError::NoCertificate { input: name }),
-        n if n > limit => Err(TlsError::TooMuch {
-            input: name,
-            limit,
-            unit: "certificates",
-        }),
+        n if n > limit => Err(TlsError::TooMuch { input: name, limit, unit: "certificates" }),
         _ => Ok(certificates),
     }
 }
@@ -143,19 +123,14 @@ fn parse_certificates(
 fn parse_key(input: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     limit_size(KEY, input)?;
     if is_pem(input) {
-        return PrivateKeyDer::from_pem_slice(input)
-            .map_err(|e| TlsError::PrivateKey(e.to_string()));
+        return PrivateKeyDer::from_pem_slice(input).map_err(|e| TlsError::PrivateKey(e.to_string()));
     }
     PrivateKeyDer::try_from(input.to_vec()).map_err(|e| TlsError::PrivateKey(e.to_string()))
 }
 
 fn limit_size(name: &'static str, input: &[u8]) -> Result<(), TlsError> {
     if input.len() > MAX_INPUT_BYTES {
-        return Err(TlsError::TooMuch {
-            input: name,
-            limit: MAX_INPUT_BYTES,
-            unit: "bytes",
-        });
+        return Err(TlsError::TooMuch { input: name, limit: MAX_INPUT_BYTES, unit: "bytes" });
     }
     Ok(())
 }
@@ -166,9 +141,5 @@ fn is_pem(input: &[u8]) -> bool {
 }
 
 fn bad_certificate(input: &'static str, index: usize, error: webpki::Error) -> TlsError {
-    TlsError::BadCertificate {
-        input,
-        index,
-        detail: error.to_string(),
-    }
+    TlsError::BadCertificate { input, index, detail: error.to_string() }
 }

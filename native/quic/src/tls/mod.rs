@@ -57,30 +57,19 @@ pub struct TlsOptions {
 
 impl Default for TlsOptions {
     fn default() -> Self {
-        Self {
-            crl_expiry: CrlExpiry::default(),
-            server_sessions: 8192,
-            client_tickets: 256,
-        }
+        Self { crl_expiry: CrlExpiry::default(), server_sessions: 8192, client_tickets: 256 }
     }
 }
 
-/// Whether a client must present a certificate. One that is presented must verify in either case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// A client without a certificate is refused.
-    Required,
-    /// A client without a certificate is let through; the caller sees an empty chain.
-    Optional,
-}
-
-/// One state of certificate, roots and revocations, from which configurations are made.
+/// One state of certificate, roots and revocations, from which configurations are made. Clones are
+/// the same state and share the tickets.
+#[derive(Clone)]
 pub struct TlsContext {
     provider: Arc<CryptoProvider>,
     identity: Option<Arc<CertifiedKey>>,
     chain: Arc<ChainVerifier>,
     options: TlsOptions,
-    clients: Mutex<Vec<CachedClient>>,
+    clients: Arc<Mutex<Vec<CachedClient>>>,
 }
 
 struct CachedClient {
@@ -102,23 +91,14 @@ impl TlsContext {
             options.crl_expiry,
             provider.signature_verification_algorithms,
         );
-        Ok(Self {
-            provider,
-            identity,
-            chain: Arc::new(chain),
-            options,
-            clients: Mutex::default(),
-        })
+        Ok(Self { provider, identity, chain: Arc::new(chain), options, clients: Arc::default() })
     }
 
     /// The client configuration for `alpn`, in order of preference. The same list gives the same
     /// configuration, so that its tickets serve later connections.
     ///
     /// The server's chain is verified, its name is not: see the module's documentation.
-    pub fn client_config(
-        &self,
-        alpn: &[Vec<u8>],
-    ) -> Result<Arc<dyn crypto::ClientConfig>, TlsError> {
+    pub fn client(&self, alpn: &[Vec<u8>]) -> Result<Arc<dyn crypto::ClientConfig>, TlsError> {
         check_alpn(alpn)?;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cached) = clients.iter().find(|cached| cached.alpn == alpn) {
@@ -128,10 +108,7 @@ impl TlsContext {
         if clients.len() >= MAX_CLIENT_CONFIGS {
             clients.remove(0);
         }
-        clients.push(CachedClient {
-            alpn: alpn.to_vec(),
-            config: config.clone(),
-        });
+        clients.push(CachedClient { alpn: alpn.to_vec(), config: config.clone() });
         Ok(config)
     }
 
@@ -142,8 +119,9 @@ impl TlsContext {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(ServerVerifier(self.chain.clone())));
         let mut config = match &self.identity {
-            Some(identity) => builder
-                .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.clone()))),
+            Some(identity) => {
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.clone())))
+            }
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = alpn.to_vec();
@@ -157,17 +135,17 @@ impl TlsContext {
     }
 
     /// A new server configuration with a ticket store of its own. Fails without an identity.
-    pub fn server_config(
+    ///
+    /// Where no client certificate is required, a client without one is let through (the caller sees
+    /// an empty chain); one that is presented must verify all the same.
+    pub fn server(
         &self,
         alpn: &[Vec<u8>],
-        client_auth: ClientAuth,
+        require_client_cert: bool,
     ) -> Result<Arc<dyn crypto::ServerConfig>, TlsError> {
         check_alpn(alpn)?;
         let identity = self.identity.clone().ok_or(TlsError::NoIdentity)?;
-        let verifier = ClientVerifier {
-            chain: self.chain.clone(),
-            required: client_auth == ClientAuth::Required,
-        };
+        let verifier = ClientVerifier { chain: self.chain.clone(), required: require_client_cert };
         let mut config = rustls::ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(provider_error)?
@@ -195,9 +173,7 @@ impl TlsContext {
         let Some((leaf, intermediates)) = chain.split_first() else {
             return Err(TlsError::Peer("it presented none".into()));
         };
-        self.chain
-            .check(leaf, intermediates, role, now)
-            .map_err(|e| TlsError::Peer(e.to_string()))
+        self.chain.check(leaf, intermediates, role, now).map_err(|e| TlsError::Peer(e.to_string()))
     }
 }
 
@@ -208,9 +184,7 @@ pub fn provider() -> Arc<CryptoProvider> {
     #[cfg(not(feature = "aws-lc-rs"))]
     let mut provider = rustls::crypto::ring::default_provider();
     // The hybrid group first, whatever the default order; a stable sort leaves the rest alone.
-    provider
-        .kx_groups
-        .sort_by_key(|group| group.name() != rustls::NamedGroup::X25519MLKEM768);
+    provider.kx_groups.sort_by_key(|group| group.name() != rustls::NamedGroup::X25519MLKEM768);
     Arc::new(provider)
 }
 
@@ -221,10 +195,7 @@ fn check_alpn(alpn: &[Vec<u8>]) -> Result<(), TlsError> {
     if alpn.len() > 16 {
         return Err(TlsError::Alpn("more than 16 protocols"));
     }
-    if alpn
-        .iter()
-        .any(|protocol| protocol.is_empty() || protocol.len() > 255)
-    {
+    if alpn.iter().any(|protocol| protocol.is_empty() || protocol.len() > 255) {
         return Err(TlsError::Alpn("a protocol has 1 to 255 bytes"));
     }
     Ok(())

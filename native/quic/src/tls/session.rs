@@ -9,8 +9,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use noq_proto::crypto::{
-    self, ExportKeyingMaterialError, HeaderKey, KeyPair, Keys, PacketKey, Session,
-    UnsupportedVersion,
+    self, ExportKeyingMaterialError, HeaderKey, KeyPair, Keys, PacketKey, Session, UnsupportedVersion,
     rustls::{HandshakeData, QuicClientConfig, QuicServerConfig},
 };
 use noq_proto::transport_parameters::TransportParameters;
@@ -37,11 +36,7 @@ pub struct HandshakeFacts {
 /// The facts of a handshake, `None` before the first are known. Works on sessions of configurations
 /// made by [`TlsContext`](super::TlsContext).
 pub fn handshake_facts(session: &dyn Session) -> Option<HandshakeFacts> {
-    session
-        .handshake_data()?
-        .downcast::<HandshakeFacts>()
-        .ok()
-        .map(|facts| *facts)
+    session.handshake_data()?.downcast::<HandshakeFacts>().ok().map(|facts| *facts)
 }
 
 /// The peer's chain as presented (or as stored with the ticket), leaf first; empty when it has none.
@@ -65,21 +60,11 @@ thread_local! {
 
 /// A verifier of ours accepted a chain in the `read_handshake` that runs on this thread.
 pub(super) fn note_verified() {
-    NOTES.with(|notes| {
-        notes.set(Notes {
-            verified: true,
-            ..notes.get()
-        })
-    });
+    NOTES.with(|notes| notes.set(Notes { verified: true, ..notes.get() }));
 }
 
 fn note_ticket_found() {
-    NOTES.with(|notes| {
-        notes.set(Notes {
-            ticket_found: true,
-            ..notes.get()
-        })
-    });
+    NOTES.with(|notes| notes.set(Notes { ticket_found: true, ..notes.get() }));
 }
 
 pub(super) struct ObservedClientConfig(pub(super) QuicClientConfig);
@@ -92,22 +77,14 @@ impl crypto::ClientConfig for ObservedClientConfig {
         params: &TransportParameters,
     ) -> Result<Box<dyn Session>, ConnectError> {
         let inner = self.0.start_session(version, server_name, params)?;
-        Ok(Box::new(ObservedSession {
-            inner,
-            side: Side::Client,
-            notes: Notes::default(),
-        }))
+        Ok(Box::new(ObservedSession { inner, side: Side::Client, notes: Notes::default() }))
     }
 }
 
 pub(super) struct ObservedServerConfig(pub(super) QuicServerConfig);
 
 impl crypto::ServerConfig for ObservedServerConfig {
-    fn initial_keys(
-        &self,
-        version: u32,
-        dst_cid: ConnectionId,
-    ) -> Result<Keys, UnsupportedVersion> {
+    fn initial_keys(&self, version: u32, dst_cid: ConnectionId) -> Result<Keys, UnsupportedVersion> {
         self.0.initial_keys(version, dst_cid)
     }
 
@@ -117,11 +94,7 @@ impl crypto::ServerConfig for ObservedServerConfig {
 
     fn start_session(&self, version: u32, params: &TransportParameters) -> Box<dyn Session> {
         let inner = crypto::ServerConfig::start_session(&self.0, version, params);
-        Box::new(ObservedSession {
-            inner,
-            side: Side::Server,
-            notes: Notes::default(),
-        })
+        Box::new(ObservedSession { inner, side: Side::Server, notes: Notes::default() })
     }
 }
 
@@ -150,11 +123,7 @@ impl Session for ObservedSession {
     }
 
     fn handshake_data(&self) -> Option<Box<dyn Any>> {
-        let data = self
-            .inner
-            .handshake_data()?
-            .downcast::<HandshakeData>()
-            .ok()?;
+        let data = self.inner.handshake_data()?.downcast::<HandshakeData>().ok()?;
         Some(Box::new(HandshakeFacts {
             alpn: data.protocol,
             server_name: data.server_name,

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme,
-};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{
     CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth,
@@ -60,20 +58,13 @@ impl ChainVerifier {
     ) -> Self {
         let mut layers: Vec<Vec<CertRevocationList<'static>>> = Vec::new();
         for crl in crls {
-            let free = layers
-                .iter_mut()
-                .find(|layer| layer.iter().all(|c| c.issuer() != crl.issuer()));
+            let free = layers.iter_mut().find(|layer| layer.iter().all(|c| c.issuer() != crl.issuer()));
             match free {
                 Some(layer) => layer.push(crl),
                 None => layers.push(vec![crl]),
             }
         }
-        Self {
-            roots,
-            layers,
-            crl_expiry,
-            algorithms,
-        }
+        Self { roots, layers, crl_expiry, algorithms }
     }
 
     /// Checks signatures up to a root, validity at `now`, constraints, usage for `role`, and that no
@@ -92,9 +83,7 @@ impl ChainVerifier {
         if self.layers.is_empty() {
             return self.check_layer(&leaf, intermediates, role, now, &[]);
         }
-        self.layers
-            .iter()
-            .try_for_each(|layer| self.check_layer(&leaf, intermediates, role, now, layer))
+        self.layers.iter().try_for_each(|layer| self.check_layer(&leaf, intermediates, role, now, layer))
     }
 
     fn check_layer(
@@ -120,17 +109,9 @@ impl ChainVerifier {
             PeerRole::Server => KeyUsage::server_auth(),
             PeerRole::Client => KeyUsage::client_auth(),
         };
-        leaf.verify_for_usage(
-            self.algorithms.all,
-            &self.roots,
-            intermediates,
-            now,
-            usage,
-            revocation,
-            None,
-        )
-        .map(|_| ())
-        .map_err(to_rustls)
+        leaf.verify_for_usage(self.algorithms.all, &self.roots, intermediates, now, usage, revocation, None)
+            .map(|_| ())
+            .map_err(to_rustls)
     }
 
     fn check_signature(
@@ -145,9 +126,7 @@ impl ChainVerifier {
 
 impl fmt::Debug for ChainVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChainVerifier")
-            .field("roots", &self.roots.len())
-            .finish_non_exhaustive()
+        f.debug_struct("ChainVerifier").field("roots", &self.roots.len()).finish_non_exhaustive()
     }
 }
 
@@ -167,8 +146,7 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.0
-            .check(end_entity, intermediates, PeerRole::Server, now)?;
+        self.0.check(end_entity, intermediates, PeerRole::Server, now)?;
         session::note_verified();
         Ok(ServerCertVerified::assertion())
     }
@@ -220,8 +198,7 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.chain
-            .check(end_entity, intermediates, PeerRole::Client, now)?;
+        self.chain.check(end_entity, intermediates, PeerRole::Client, now)?;
         session::note_verified();
         Ok(ClientCertVerified::assertion())
     }
