@@ -74,8 +74,11 @@ async function runVitest(project: 'unit' | 'e2e'): Promise<Result> {
   const died = `vitest ${project} (exit code ${code})`;
   if (!existsSync(summaryFile)) return { passed: 0, failures: [`${died}, no summary`], skips: [] };
   const summary = JSON.parse(readFileSync(summaryFile, 'utf8')) as VitestSummary;
-  const failures = code !== 0 && summary.failures.length === 0 ? [died] : summary.failures;
-  return { ...summary, failures };
+  if (summary.failures.length > 0) return summary;
+  // Vitest calls a project without tests a success; here it means that a pattern no longer matches.
+  const empty = summary.passed + summary.skips.length === 0;
+  if (empty) return { ...summary, failures: [`vitest ${project} found no tests`] };
+  return { ...summary, failures: code === 0 ? [] : [died] };
 }
 
 interface Finished {
