@@ -123,6 +123,17 @@ test('a set-up that failed is tried again', () => {
   expect(calls()).toEqual(['build-native release']);
 });
 
+test('an installation that broke off half-way is tried again', () => {
+  start(['--setup']);
+  rmSync(join(root, 'node_modules/.bin/node'));
+  expect(start(['--setup'], { FAKE_NPM_FAILS: '1' }).status).toBe(1);
+  forgetCalls();
+
+  expect(start(['--setup']).status).toBe(0);
+
+  expect(calls()).toEqual(['npm', 'check-install']);
+});
+
 test('it works from another folder, through a chain of symlinks, and keeps the folder it was called in', () => {
   start(['--setup']);
   const links = join(dirname(root), 'links');
@@ -245,7 +256,8 @@ function fakeTools(): void {
     'npm',
     `echo npm >>"$CALLS"; echo noise of npm
 [ -z "\${FAKE_NPM_CHANGES_LOCK-}" ] || echo changed >>package-lock.json
-mkdir -p node_modules/.bin && cp fake-node node_modules/.bin/node && chmod +x node_modules/.bin/node`,
+mkdir -p node_modules/.bin && cp fake-node node_modules/.bin/node && chmod +x node_modules/.bin/node
+[ -z "\${FAKE_NPM_FAILS-}" ]`,
   );
 }
 
