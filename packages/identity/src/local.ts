@@ -1,0 +1,85 @@
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { keyThumbprintFromBytes, parseSpiffeId, spiffeParts, ZtnaError } from '@ztna/wire';
+import { keyThumbprint, readCertificate } from './certificate.ts';
+import { readText } from './files.ts';
+import { importPrivateKey } from './keys/pkcs8.ts';
+import type { PeerIdentity } from './verify/peer.ts';
+import { derOfPem, readTrustBundle, splitPem, type TrustBundle } from './verify/trust.ts';
+
+/** The component's own identity, as its files say. */
+export interface LocalIdentity extends PeerIdentity {
+  readonly trustDomain: string;
+  /** PEM, leaf first: `certChain` of the QUIC endpoint. */
+  readonly certChain: string;
+  /** PKCS#8 PEM, decrypted: `privateKey` of the QUIC endpoint. */
+  readonly privateKey: string;
+  /** DER, leaf first. */
+  readonly chain: readonly Uint8Array[];
+  readonly key: KeyObject;
+}
+
+/**
+ * Loads a component's own certificate chain and key. Throws a ZtnaError that names the file when one cannot be read,
+ * they do not belong together, or the leaf has no SPIFFE id. Validity is for `verifyPeer`.
+ */
+export function loadIdentity(files: {
+  readonly certificateFile: string;
+  readonly privateKeyFile: string;
+  readonly passphrase?: string;
+}): LocalIdentity {
+  const certChain = readText(files.certificateFile);
+  const chain = splitPem(certChain).map(derOfPem);
+  const leaf = chain[0] === undefined ? undefined : readCertificate(chain[0]);
+  if (leaf === undefined) throw identityError(files.certificateFile, 'it holds no certificate');
+  const [name, ...more] = leaf.altNames ?? [];
+  const id = name?.kind === 'uri' && more.length === 0 ? parseSpiffeId(name.value) : undefined;
+  if (!id?.ok)
+    throw identityError(files.certificateFile, 'its first certificate has no SPIFFE id of this system');
+  const key = loadKey(files.privateKeyFile, files.passphrase);
+  const spki = createPublicKey(key).export({ type: 'spki', format: 'der' });
+  if (!spki.equals(leaf.spki)) {
+    throw identityError(
+      files.privateKeyFile,
+      `the key is not that of the certificate ${files.certificateFile}`,
+    );
+  }
+  const thumbprint = keyThumbprintFromBytes(keyThumbprint(leaf));
+  if (!thumbprint.ok) throw new TypeError(thumbprint.error.detail);
+  const { tenant, role, trustDomain } = spiffeParts(id.value);
+  return {
+    ...{ id: id.value, tenant, role, trustDomain },
+    ...{ keyThumbprint: thumbprint.value, serial: leaf.serial, notAfterMs: leaf.notAfterMs },
+    ...{ certChain, chain, key },
+    privateKey: key.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  };
+}
+
+/** Loads the roots that a component trusts. Throws a ZtnaError that names the file. */
+export function loadTrustBundle(file: string): TrustBundle & { readonly pem: string } {
+  const pem = readText(file);
+  try {
+    return { ...readTrustBundle(pem), pem };
+  } catch (cause) {
+    throw identityError(file, (cause as Error).message, cause);
+  }
+}
+
+/** Loads a private key. Throws a ZtnaError that names the file and says whether the passphrase is to blame. */
+export function loadKey(file: string, passphrase?: string): KeyObject {
+  const pem = readText(file);
+  try {
+    return importPrivateKey(pem, passphrase);
+  } catch (cause) {
+    const encrypted = pem.includes('ENCRYPTED');
+    if (encrypted && passphrase === undefined) throw identityError(file, 'the key needs a passphrase', cause);
+    throw identityError(
+      file,
+      encrypted ? 'the passphrase does not open the key' : 'it is no private key',
+      cause,
+    );
+  }
+}
+
+function identityError(file: string, happened: string, cause?: unknown): ZtnaError {
+  return new ZtnaError({ code: 'identity-file', fault: 'config', happened: `${file}: ${happened}`, cause });
+}

@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto';
+import type { Snapshot } from '@ztna/wire';
+import { type Certificate, keyThumbprint, readCertificate } from '../certificate.ts';
+import { readWhole } from '../files.ts';
+import { peekSnapshot } from '../snapshot/envelope.ts';
+import { SNAPSHOT_SIGNING_EKU } from '../snapshot/signer.ts';
+import { derOfPem, splitPem } from '../verify/trust.ts';
+import { pkiError } from './directory.ts';
+
+export interface CertificateSummary {
+  readonly kind: 'authority' | 'snapshot-signer' | 'identity';
+  readonly names: readonly string[];
+  readonly serial: string;
+  readonly notBefore: string;
+  readonly notAfter: string;
+  readonly keyThumbprint: string;
+  /** SHA-256 of the certificate. */
+  readonly fingerprint: string;
+}
+
+/** What a file holds, for people and for JSON. Nothing in it has been verified. */
+export type Shown =
+  | { readonly type: 'certificates'; readonly certificates: readonly CertificateSummary[] }
+  | { readonly type: 'snapshot'; readonly snapshot: Snapshot };
+
+/** Describes a PEM file of certificates or a snapshot envelope. Throws a ZtnaError for anything else. */
+export function describeFile(file: string): Shown {
+  const bytes = readWhole(file);
+  const pem = splitPem(bytes.toString('latin1'));
+  if (pem.length > 0) {
+    return { type: 'certificates', certificates: pem.map((block) => summarise(derOfPem(block), file)) };
+  }
+  if (bytes.includes('PRIVATE KEY-----')) throw pkiError('pki-show', `${file} is a private key; not shown`);
+  const snapshot = peekSnapshot(bytes);
+  if (snapshot.ok) return { type: 'snapshot', snapshot: snapshot.value };
+  throw pkiError(
+    'pki-show',
+    `${file} is neither a certificate (PEM) nor a snapshot: ${snapshot.error.detail}`,
+  );
+}
+
+function summarise(der: Uint8Array, file: string): CertificateSummary {
+  const certificate = readCertificate(der);
+  if (certificate === undefined) throw pkiError('pki-show', `${file} holds a certificate that is not DER`);
+  return {
+    kind: kindOf(certificate),
+    names: (certificate.altNames ?? []).map((name) => (name.kind === 'uri' ? name.value : `(${name.kind})`)),
+    serial: certificate.serial,
+    notBefore: new Date(certificate.notBeforeMs).toISOString(),
+    notAfter: new Date(certificate.notAfterMs).toISOString(),
+    keyThumbprint: Buffer.from(keyThumbprint(certificate)).toString('hex'),
+    fingerprint: createHash('sha256').update(der).digest('hex'),
+  };
+}
+
+function kindOf(certificate: Certificate): CertificateSummary['kind'] {
+  if (certificate.isCa) return 'authority';
+  return certificate.extendedKeyUsage?.includes(SNAPSHOT_SIGNING_EKU) ? 'snapshot-signer' : 'identity';
+}
+
+/** Lines for people. */
+export function formatShown(shown: Shown): string[] {
+  if (shown.type === 'snapshot') return formatSnapshot(shown.snapshot);
+  return shown.certificates.flatMap((c, i) => [
+    ...(i > 0 ? [''] : []),
+    `${c.kind}  ${c.names.join(', ')}`.trimEnd(),
+    `  serial       ${c.serial}`,
+    `  valid        ${c.notBefore} to ${c.notAfter}`,
+    `  key          ${c.keyThumbprint}`,
+    `  fingerprint  ${c.fingerprint}`,
+  ]);
+}
+
+function formatSnapshot({ content, ...snapshot }: Snapshot): string[] {
+  const at = (ms: number) => new Date(ms).toISOString();
+  const rules = content.role === 'agent' ? [] : content.rules;
+  return [
+    `snapshot (signature not checked)  ${snapshot.audience}`,
+    `  epoch, revision  ${snapshot.epoch}, ${snapshot.revision}`,
+    `  valid            ${at(snapshot.issuedAtMs)} to ${at(snapshot.expiresAtMs)}`,
+    ...(content.role === 'agent' ? [`  subject          ${content.subject}`] : []),
+    `  intermediates    ${list(content.intermediates.map(({ name }) => name))}`,
+    `  services         ${list(content.services.map(({ name }) => name))}`,
+    ...rules.map(({ name, principals, services }) => {
+      const agents = list(principals.map(({ agent, subject }) => `${agent.split('/').at(-1)} (${subject})`));
+      return `  rule             ${name}: ${agents} -> ${list(services)}`;
+    }),
+    `  revoked          ${list(content.revoked)}`,
+  ];
+}
+
+function list(items: readonly string[]): string {
+  return items.length === 0 ? '(none)' : items.join(', ');
+}
