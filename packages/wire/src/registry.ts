@@ -102,6 +102,8 @@ export const LIMITS = {
   flowHeader: 4 * 1024,
   /** One SnapshotEnvelope. */
   snapshotEnvelope: 4 * 1024 * 1024,
+  /** The Snapshot in it: leaves room for signature and signer. */
+  snapshot: 4 * 1024 * 1024 - 16 * 1024,
   /** Relay and flow ids are 1 to this: at most four bytes as a varint. */
   relayId: 0x3fff_ffff,
   flowId: 0x3fff_ffff,

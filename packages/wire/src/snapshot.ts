@@ -133,11 +133,11 @@ export function snapshotSigningInput(snapshot: Uint8Array): Uint8Array {
   return concat(UTF8.encode(SIGNATURE_CONTEXT.SNAPSHOT), snapshot);
 }
 
-/** The bytes to be signed and enveloped. Throws RangeError over LIMITS.snapshotEnvelope. */
+/** The bytes to be signed and enveloped. Throws RangeError over LIMITS.snapshot. */
 export function encodeSnapshot(snapshot: Snapshot): Uint8Array {
   const bytes = toBinary(SnapshotSchema, writeSnapshot(snapshot));
-  if (bytes.length > LIMITS.snapshotEnvelope) {
-    throw new RangeError(`snapshot of ${bytes.length} bytes, the limit is ${LIMITS.snapshotEnvelope}`);
+  if (bytes.length > LIMITS.snapshot) {
+    throw new RangeError(`snapshot of ${bytes.length} bytes, the limit is ${LIMITS.snapshot}`);
   }
   return bytes;
 }
@@ -151,7 +151,7 @@ export function decodeSnapshot(
   bytes: Uint8Array,
   known: ReadonlySet<string> = SNAPSHOT_FEATURES,
 ): Result<Snapshot> {
-  const message = decodeMessage(SnapshotSchema, bytes, LIMITS.snapshotEnvelope, 'refuse');
+  const message = decodeMessage(SnapshotSchema, bytes, LIMITS.snapshot, 'refuse');
   return message.ok ? readSnapshot(message.value, known) : message;
 }
 
@@ -165,7 +165,7 @@ export function decodeSnapshotEnvelope(bytes: Uint8Array): Result<SnapshotEnvelo
   const { snapshot, signature, signer } = message.value;
   const fields = new Fields('SnapshotEnvelope');
   return fields.finish({
-    snapshot: fields.bytes('snapshot', snapshot, LIMITS.snapshotEnvelope),
+    snapshot: fields.bytes('snapshot', snapshot, LIMITS.snapshot),
     signature: fields.bytes('signature', signature, LIMITS.signature),
     signer: fields.bytes('signer', signer, LIMITS.certificate),
   });
