@@ -1,30 +1,5 @@
-import type {
-  KeyThumbprint,
-  Revision,
-  ServiceName,
-  SessionUid,
-  SpiffeId,
-  SubjectName,
-  TenantName,
-} from '@ztna/wire';
-import type { SignedGrant } from './messages.ts';
+import type { Grant, SessionUid, SignedGrant, SpiffeId, TenantName } from '@ztna/wire';
 import type { PeerIdentity } from './types.ts';
-
-/** What a signed grant says; see `proto/ztna/v2/grant.proto`. Times in ms since the Unix epoch. */
-export interface Grant {
-  readonly tenant: TenantName;
-  readonly session: SessionUid;
-  readonly agent: SpiffeId;
-  readonly connector: SpiffeId;
-  readonly issuer: SpiffeId;
-  /** Lower-case hex. */
-  readonly agentKeyThumbprint: KeyThumbprint;
-  readonly subject: SubjectName;
-  readonly services: readonly ServiceName[];
-  readonly policyRevision: Revision;
-  readonly notBeforeMs: number;
-  readonly notAfterMs: number;
-}
 
 /**
  * Checks the signature and the issuer's chain (trust domain, role intermediate, validity, revocation) and
@@ -71,13 +46,11 @@ export function checkGrant(
   if (grant.issuer !== issuer) return invalid('issuer differs from the certificate that signed');
   if (!expected.isIssuer(issuer)) return invalid('issuer is not an intermediate of the snapshot');
   if (grant.tenant !== expected.tenant) return invalid('foreign tenant');
-  if (grant.session !== expected.session) return invalid('other session');
+  if (grant.sessionUid !== expected.session) return invalid('other session');
   if (expected.agent && grant.agent !== expected.agent.id) return invalid('other agent');
-  if (expected.agent && grant.agentKeyThumbprint !== expected.agent.keyThumbprint)
-    return invalid('other key');
+  if (expected.agent && grant.agentKey !== expected.agent.keyThumbprint) return invalid('other key');
   if (expected.connector !== undefined && grant.connector !== expected.connector)
     return invalid('other connector');
-  if (grant.services.length === 0) return invalid('no service');
   if (grant.notBeforeMs > now + CLOCK_SKEW_MS) return invalid('not valid yet; compare the clocks');
   if (grant.notAfterMs <= now) return { ok: false, code: 'grant-expired', reason: 'expired' };
   return { ok: true, grant };

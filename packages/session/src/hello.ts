@@ -1,5 +1,4 @@
-import { type Revision, type TenantName, type WireError, wireError } from '@ztna/wire';
-import type { HelloMessage } from './messages.ts';
+import { type Hello, type Revision, type TenantName, type WireError, wireError } from '@ztna/wire';
 
 export const PROTOCOL_VERSION = 2;
 /** Time for the peer's Hello after the handshake, in ms. */
@@ -14,7 +13,7 @@ export interface LocalInfo {
   readonly features: readonly string[];
 }
 
-export function makeHello(local: LocalInfo, revision: Revision, now: number): HelloMessage {
+export function makeHello(local: LocalInfo, revision: Revision, now: number): Hello {
   return {
     type: 'hello',
     versions: [PROTOCOL_VERSION],
@@ -29,7 +28,7 @@ export function makeHello(local: LocalInfo, revision: Revision, now: number): He
 
 /** The error that refuses a Hello, or undefined when it is acceptable from a peer of `certifiedTenant`. */
 export function refuseHello(
-  hello: HelloMessage,
+  hello: Hello,
   local: LocalInfo,
   certifiedTenant: TenantName,
 ): WireError | undefined {

@@ -1,5 +1,4 @@
-import type { WireError } from '@ztna/wire';
-import type { ControlMessage } from './messages.ts';
+import type { ControlMessage, WireError } from '@ztna/wire';
 import type { IntermediateRef } from './snapshot.ts';
 import type { ConnectionKey, PeerIdentity } from './types.ts';
 

@@ -1,8 +1,7 @@
-import { type Revision, type WireError, wireError } from '@ztna/wire';
+import { type ControlMessage, type Hello, type Revision, type WireError, wireError } from '@ztna/wire';
 import { Backoff, type BackoffConfig } from './backoff.ts';
 import { HELLO_TIMEOUT_MS, type LocalInfo, makeHello, refuseHello } from './hello.ts';
 import type { LinkInput, LinkOutput } from './link-io.ts';
-import type { ControlMessage, HelloMessage } from './messages.ts';
 import type { IntermediateRef } from './snapshot.ts';
 import {
   type ConnectionKey,
@@ -28,7 +27,7 @@ export interface LinkHost {
   emit(output: LinkOutput | EventOutput | CountOutput): void;
   setTimer(link: OuterLink, at: number): void;
   cancelTimer(link: OuterLink): void;
-  /** The link is usable over `connection`. `previous` (stalled or draining) is disconnected after this returns. */
+  /** The link is usable over `connection`. A stalled or draining one before it stays until `releasePrevious`. */
   onReady(link: OuterLink, connection: ConnectionKey, now: number): void;
   onLost(link: OuterLink, connection: ConnectionKey, now: number): void;
   onMessage(connection: ConnectionKey, message: ControlMessage, now: number): void;
@@ -60,6 +59,7 @@ export class OuterLink {
   #turn = 0;
   #attempt: Attempt | undefined;
   #active: Active | undefined;
+  #previous: ConnectionKey | undefined;
   #stopped = false;
 
   constructor(name: string, host: LinkHost) {
@@ -74,7 +74,7 @@ export class OuterLink {
   }
 
   owns(connection: ConnectionKey): boolean {
-    return this.#active?.connection === connection || this.#attempt?.connection === connection;
+    return [this.#active?.connection, this.#attempt?.connection, this.#previous].includes(connection);
   }
 
   /** Sets where to connect, in order of preference, and drops a connection to somewhere else. */
@@ -96,6 +96,7 @@ export class OuterLink {
     const error = wireError('going-away', reason);
     this.#stopped = true;
     this.#abandon(error);
+    this.releasePrevious();
     if (this.#active) this.#drop(error, now);
     this.#host.cancelTimer(this);
   }
@@ -127,6 +128,14 @@ export class OuterLink {
     this.#abandon(wireError('timeout', 'the intermediate did not answer in time'));
     this.#turn++;
     this.#retry(now);
+  }
+
+  /** What ran over the connection before has moved: disconnect it. */
+  releasePrevious() {
+    if (this.#previous === undefined) return;
+    const error = wireError('going-away', 'moved to a newer connection');
+    this.#host.emit({ type: 'disconnect', connection: this.#previous, error });
+    this.#previous = undefined;
   }
 
   /** Gives up the connection because of what the peer sent or did. */
@@ -175,7 +184,7 @@ export class OuterLink {
     if (this.#active?.connection !== connection) return;
     if (message.type === 'hello')
       return this.fail(wireError('protocol', 'second Hello on one connection'), now);
-    if (message.type === 'go-away') this.#leave(connection, now, 1);
+    if (message.type === 'goAway') this.#leave(connection, now, 1);
     this.#host.onMessage(connection, message, now);
   }
 
@@ -193,7 +202,7 @@ export class OuterLink {
     this.#onHello(message, now);
   }
 
-  #onHello(hello: HelloMessage, now: number) {
+  #onHello(hello: Hello, now: number) {
     const attempt = this.#attempt as Attempt;
     const { local } = this.#host;
     const refusal = refuseHello(hello, local, local.tenant);
@@ -203,10 +212,9 @@ export class OuterLink {
     this.#active = { connection: attempt.connection, to: attempt.to, since: now, leaving: false };
     this.#host.cancelTimer(this);
     this.#event('info', 'intermediate.connected', { intermediate: attempt.to.name });
+    this.releasePrevious();
+    this.#previous = previous?.connection;
     this.#host.onReady(this, attempt.connection, now);
-    if (!previous) return;
-    const error = wireError('going-away', 'moved to a newer connection');
-    this.#host.emit({ type: 'disconnect', connection: previous.connection, error });
   }
 
   #onMalformed(connection: ConnectionKey, reason: string, fatal: boolean, now: number) {
@@ -226,6 +234,7 @@ export class OuterLink {
       metric: 'outer_lost',
       cause: this.#active?.connection === connection ? 'established' : 'connecting',
     });
+    if (this.#previous === connection) this.#previous = undefined;
     if (this.#attempt?.connection === connection) {
       this.#attempt = undefined;
       this.#turn++;

@@ -1,4 +1,4 @@
-import type { Revision, ServiceName, SpiffeId, SubjectName, TenantName } from '@ztna/wire';
+import type { KeyThumbprint, Revision, ServiceName, SpiffeId, SubjectName, TenantName } from '@ztna/wire';
 
 /** What the cores need of a verified snapshot; times in ms since the Unix epoch. */
 interface SnapshotBase {
@@ -7,7 +7,8 @@ interface SnapshotBase {
   /** From then on nothing new is opened; what is open lives until its grant ends. */
   readonly expiresAtMs: number;
   readonly intermediates: readonly IntermediateRef[];
-  readonly revoked: ReadonlySet<SpiffeId>;
+  /** SPIFFE ids, and `key:<hex>` for thumbprints of keys. */
+  readonly revoked: ReadonlySet<string>;
 }
 
 export interface IntermediateRef {
@@ -76,4 +77,13 @@ export function isAllowed(
       rule.services.includes(service) &&
       rule.principals.some((candidate) => candidate.agent === agent && candidate.subject === subject),
   );
+}
+
+/** True when the snapshot revokes the identity by its id or by its key. */
+export function isRevoked(
+  snapshot: Pick<SnapshotBase, 'revoked'> | undefined,
+  identity: { readonly id: SpiffeId; readonly keyThumbprint?: KeyThumbprint },
+): boolean {
+  if (!snapshot) return false;
+  return snapshot.revoked.has(identity.id) || snapshot.revoked.has(`key:${identity.keyThumbprint}`);
 }

@@ -114,7 +114,7 @@ export interface ConnectorConfig {
   readonly backoff: BackoffConfig;
   readonly connectTimeoutMs: number;
   readonly capacity: number;
-  readonly labels: Readonly<Record<string, string>>;
+  readonly labels: ReadonlyMap<string, string>;
   readonly maxIntermediates: number;
   readonly maxSessions: number;
   readonly maxFlowsPerSession: number;
@@ -132,7 +132,7 @@ export const DEFAULT_CONNECTOR_CONFIG: ConnectorConfig = {
   backoff: DEFAULT_BACKOFF,
   connectTimeoutMs: 10_000,
   capacity: 0,
-  labels: {},
+  labels: new Map(),
   maxIntermediates: 8,
   maxSessions: 4_096,
   maxFlowsPerSession: 4_096,

@@ -1,7 +1,7 @@
-import { type SessionUid, type SpiffeId, wireError } from '@ztna/wire';
+import { type AttachPath, type SpiffeId, wireError } from '@ztna/wire';
 import { checkGrant } from '../grant.ts';
-import type { SignedGrant } from '../messages.ts';
-import { isRevoked, issueGrant, permits } from './grants.ts';
+import { isRevoked } from '../snapshot.ts';
+import { issueGrant, permits } from './grants.ts';
 import { awaitConnector, offerTo } from './offers.ts';
 import { refuseNew } from './open.ts';
 import { forgetOffer } from './sessions.ts';
@@ -11,13 +11,8 @@ import type { IntermediateState, Offer, Peer, Session } from './state.ts';
  * AttachPath: the agent shows the grant of a session that this intermediate may never have heard of. Only
  * the grant's signature says that there is one; what it allows is judged anew by this side's own snapshot.
  */
-export function onAttachPath(
-  state: IntermediateState,
-  agent: Peer,
-  request: { readonly requestId: number; readonly session: SessionUid; readonly grant: SignedGrant },
-  now: number,
-) {
-  const { requestId, session: uid } = request;
+export function onAttachPath(state: IntermediateState, agent: Peer, request: AttachPath, now: number) {
+  const { requestId, sessionUid: uid } = request;
   const refusal = refuseNew(state, agent, now, uid);
   if (refusal) return state.sendError(agent.key, { ...refusal, requestId });
   const expected = {
@@ -102,6 +97,6 @@ function reattach(state: IntermediateState, session: Session, connector: Peer, n
 }
 
 function isIssuer(state: IntermediateState, id: SpiffeId): boolean {
-  if (isRevoked(state, id)) return false;
+  if (isRevoked(state.snapshot, { id })) return false;
   return id === state.deps.id || (state.snapshot?.intermediates.some((entry) => entry.id === id) ?? false);
 }

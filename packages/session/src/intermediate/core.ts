@@ -1,5 +1,4 @@
-import { wireError } from '@ztna/wire';
-import type { ControlMessage } from '../messages.ts';
+import { type ControlMessage, wireError } from '@ztna/wire';
 import { type ConnectionKey, type Core, unreachable } from '../types.ts';
 import { onAttachPath } from './attach.ts';
 import { onExtendGrant } from './extend.ts';
@@ -56,7 +55,7 @@ export class IntermediateCore implements Core<IntermediateInput, IntermediateOut
         state.draining = true;
         const { deadlineMs, alternatives, reason } = input;
         for (const peer of state.peers.values()) {
-          if (peer.hello) state.send(peer.key, { type: 'go-away', deadlineMs, alternatives, reason });
+          if (peer.hello) state.send(peer.key, { type: 'goAway', deadlineMs, alternatives, reason });
         }
         return;
       }
@@ -98,18 +97,24 @@ export class IntermediateCore implements Core<IntermediateInput, IntermediateOut
     if (!peer.hello && message.type !== 'hello') {
       return closePeer(state, peer, wireError('protocol', 'the first message must be Hello'), now);
     }
-    if (message.type === 'close-session')
-      return onCloseSession(state, peer.key, message.session, message.reason, now);
+    if (message.type === 'closeSession')
+      return onCloseSession(
+        state,
+        peer.key,
+        message.sessionUid,
+        message.reason ?? wireError('going-away', 'closed by the peer'),
+        now,
+      );
     if (message.type === 'goodbye') return onGoodbye(state, peer, now);
     if (message.type === 'error') return state.count('peer_error', message.error.code);
     if (message.type === 'hello' && !peer.hello) return onHello(state, peer, message, now);
     if (role === 'agent') {
-      if (message.type === 'open-session') return onOpenSession(state, peer, message, now);
-      if (message.type === 'attach-path') return onAttachPath(state, peer, message, now);
-      if (message.type === 'extend-grant') return onExtendGrant(state, peer, message, now);
+      if (message.type === 'openSession') return onOpenSession(state, peer, message, now);
+      if (message.type === 'attachPath') return onAttachPath(state, peer, message, now);
+      if (message.type === 'extendGrant') return onExtendGrant(state, peer, message, now);
     } else {
       if (message.type === 'register') return onRegister(state, peer, message, now);
-      if (message.type === 'session-answer') return onAnswer(state, peer.key, message, now);
+      if (message.type === 'sessionAnswer') return onAnswer(state, peer.key, message, now);
     }
     closePeer(state, peer, wireError('protocol', `${message.type} is not for this side to send now`), now);
   }
@@ -117,8 +122,8 @@ export class IntermediateCore implements Core<IntermediateInput, IntermediateOut
 
 /** What settles something of ours costs the peer nothing: a connector answers thousands of attachments at once. */
 function isSolicited(state: IntermediateState, peer: Peer, message: ControlMessage): boolean {
-  if (message.type === 'session-answer') return state.offers.get(message.session)?.side?.peer === peer.key;
-  return message.type === 'close-session' && peer.sessions.has(message.session);
+  if (message.type === 'sessionAnswer') return state.offers.get(message.sessionUid)?.side?.peer === peer.key;
+  return message.type === 'closeSession' && peer.sessions.has(message.sessionUid);
 }
 
 function onMalformed(state: IntermediateState, peer: Peer, reason: string, fatal: boolean, now: number) {

@@ -1,24 +1,15 @@
-import { type ServiceName, type SessionUid, wireError } from '@ztna/wire';
+import { type ExtendGrant, type ServiceName, wireError } from '@ztna/wire';
 import { isFresh, issueGrant, permits } from './grants.ts';
 import { serves } from './open.ts';
 import { setExpiry } from './sessions.ts';
 import type { IntermediateState, Peer, Session } from './state.ts';
 
 /** ExtendGrant: a grant with new validity and, if asked, further services of the same connector. */
-export function onExtendGrant(
-  state: IntermediateState,
-  agent: Peer,
-  request: {
-    readonly requestId: number;
-    readonly session: SessionUid;
-    readonly services: readonly ServiceName[];
-  },
-  now: number,
-) {
+export function onExtendGrant(state: IntermediateState, agent: Peer, request: ExtendGrant, now: number) {
   const { requestId } = request;
   const refuse = (code: Parameters<typeof wireError>[0], message: string) =>
     state.sendError(agent.key, wireError(code, message, requestId));
-  const session = state.sessions.get(request.session);
+  const session = state.sessions.get(request.sessionUid);
   if (!session || session.agentSide?.peer !== agent.key)
     return refuse('unknown-session', 'no such session here; attach it first');
   if (!isFresh(state, now))
@@ -51,12 +42,12 @@ export function replaceGrant(
   now: number,
 ) {
   const { uid, grant, connector, subject } = session;
-  const agent = { id: grant.agent, keyThumbprint: grant.agentKeyThumbprint };
+  const agent = { id: grant.agent, keyThumbprint: grant.agentKey };
   const issued = issueGrant(state, { session: uid, agent, connector, subject, services }, now);
   session.grant = issued.grant;
   session.signed = issued.signed;
   setExpiry(state, session);
-  const update = { type: 'grant-update', session: uid, grant: issued.signed } as const;
+  const update = { type: 'grantUpdate', sessionUid: uid, grant: issued.signed } as const;
   if (session.connectorSide) state.send(session.connectorSide.peer, { ...update, requestId: 0 });
   if (session.agentSide) state.send(session.agentSide.peer, { ...update, requestId });
   state.count('grant_issued', requestId === 0 ? 'narrowed' : 'extended');

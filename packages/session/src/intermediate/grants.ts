@@ -1,17 +1,11 @@
-import type { ServiceName, SessionUid, SpiffeId, SubjectName } from '@ztna/wire';
-import type { Grant } from '../grant.ts';
-import type { SignedGrant } from '../messages.ts';
-import { isAllowed } from '../snapshot.ts';
+import type { Grant, ServiceName, SessionUid, SignedGrant, SpiffeId, SubjectName } from '@ztna/wire';
+import { isAllowed, isRevoked } from '../snapshot.ts';
 import type { PeerIdentity } from '../types.ts';
 import type { IntermediateState } from './state.ts';
 
 /** True while something new may be opened under the snapshot in force. */
 export function isFresh(state: IntermediateState, now: number): boolean {
   return state.snapshot !== undefined && now < state.snapshot.expiresAtMs;
-}
-
-export function isRevoked(state: IntermediateState, id: SpiffeId): boolean {
-  return state.snapshot?.revoked.has(id) ?? false;
 }
 
 /** The policy: agent and subject may reach the service, and the connector may serve it. */
@@ -21,7 +15,8 @@ export function permits(
   service: ServiceName,
 ): boolean {
   const { snapshot } = state;
-  if (!snapshot || snapshot.revoked.has(who.agent) || snapshot.revoked.has(who.connector)) return false;
+  if (!snapshot || isRevoked(snapshot, { id: who.agent }) || isRevoked(snapshot, { id: who.connector }))
+    return false;
   if (!snapshot.services.get(service)?.has(who.connector)) return false;
   return isAllowed(snapshot.rules, who.agent, who.subject, service);
 }
@@ -44,9 +39,9 @@ export function issueGrant(
   if (!snapshot) throw new Error('a grant without a snapshot');
   const grant: Grant = {
     tenant: deps.local.tenant,
-    session: terms.session,
+    sessionUid: terms.session,
     agent: terms.agent.id,
-    agentKeyThumbprint: terms.agent.keyThumbprint,
+    agentKey: terms.agent.keyThumbprint,
     connector: terms.connector,
     issuer: deps.id,
     subject: terms.subject,
@@ -54,6 +49,7 @@ export function issueGrant(
     policyRevision: snapshot.revision,
     notBeforeMs: now,
     notAfterMs: now + config.grantValidityMs,
+    requiredFeatures: [],
   };
   return { grant, signed: deps.signGrant(grant) };
 }

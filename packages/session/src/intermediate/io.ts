@@ -1,7 +1,6 @@
-import type { RelayId, SessionUid, SpiffeId, WireError } from '@ztna/wire';
+import type { ComponentName, ControlMessage, RelayId, SessionUid, SpiffeId, WireError } from '@ztna/wire';
 import type { SignGrant, VerifyGrant } from '../grant.ts';
 import type { LocalInfo } from '../hello.ts';
-import type { ControlMessage } from '../messages.ts';
 import type { IntermediateSnapshot } from '../snapshot.ts';
 import type { ConnectionKey, CountOutput, EventOutput, PeerIdentity } from '../types.ts';
 
@@ -24,7 +23,7 @@ export type IntermediateInput =
   | {
       readonly type: 'drain';
       readonly deadlineMs: number;
-      readonly alternatives: readonly string[];
+      readonly alternatives: readonly ComponentName[];
       readonly reason: string;
     };
 

@@ -1,14 +1,8 @@
-import { type SessionUid, type WireError, wireError } from '@ztna/wire';
+import { type SessionAnswer, type SessionUid, type WireError, wireError } from '@ztna/wire';
 import type { ConnectionKey } from '../types.ts';
 import { tryNextConnector } from './open.ts';
 import { addSession, closeSession, forgetOffer, forgetSession, setSide } from './sessions.ts';
 import type { IntermediateState, Offer, Peer, Session, Side } from './state.ts';
-
-interface Answer {
-  readonly session: SessionUid;
-  readonly relayId: number;
-  readonly error?: WireError | undefined;
-}
 
 /** Books an offer that waits for its connector to be here; `attach` only. */
 export function awaitConnector(state: IntermediateState, offer: Offer, now: number) {
@@ -27,9 +21,9 @@ export function offerTo(state: IntermediateState, offer: Offer, connector: Peer,
     uid: offer.uid,
   });
   state.send(connector.key, {
-    type: 'session-offer',
+    type: 'sessionOffer',
     requestId: 0,
-    session: offer.uid,
+    sessionUid: offer.uid,
     relayId,
     peer: offer.grant.agent,
     grant: offer.signed,
@@ -38,8 +32,8 @@ export function offerTo(state: IntermediateState, offer: Offer, connector: Peer,
 }
 
 /** The connector's SessionAnswer. One that nobody waits for is counted and has no effect. */
-export function onAnswer(state: IntermediateState, from: ConnectionKey, answer: Answer, now: number) {
-  const offer = state.offers.get(answer.session);
+export function onAnswer(state: IntermediateState, from: ConnectionKey, answer: SessionAnswer, now: number) {
+  const offer = state.offers.get(answer.sessionUid);
   if (offer?.side?.peer !== from || offer.side.relayId !== answer.relayId)
     return onLateAnswer(state, from, answer, now);
   if (answer.error) return refuseOffer(state, offer, answer.error, now);
@@ -47,9 +41,9 @@ export function onAnswer(state: IntermediateState, from: ConnectionKey, answer: 
 }
 
 /** An answer that nobody waits for: a refusal still ends what was kept by `leaveAttachment`. */
-function onLateAnswer(state: IntermediateState, from: ConnectionKey, answer: Answer, now: number) {
+function onLateAnswer(state: IntermediateState, from: ConnectionKey, answer: SessionAnswer, now: number) {
   state.count('message_ignored', 'answer-unknown-offer');
-  const session = state.sessions.get(answer.session);
+  const session = state.sessions.get(answer.sessionUid);
   const side = session?.connectorSide;
   if (!session || !answer.error || side?.peer !== from || side.relayId !== answer.relayId) return;
   closeSession(state, session, answer.error, now);
@@ -80,11 +74,15 @@ export function refuseOffer(state: IntermediateState, offer: Offer, error: WireE
         error,
         now,
       );
-    case 'attach':
+    case 'attach': {
+      const before = state.sessions.get(offer.uid);
+      if (before && !error.retryable)
+        closeSession(state, before, error, now, { agent: false, connector: true });
       return state.sendError(offer.agentPeer, { ...error, requestId: offer.requestId });
+    }
     case 'reattach': {
       const session = state.sessions.get(offer.uid);
-      if (session && error.code !== 'timeout') closeSession(state, session, error, now);
+      if (session && !error.retryable) closeSession(state, session, error, now);
     }
   }
 }
@@ -92,7 +90,7 @@ export function refuseOffer(state: IntermediateState, offer: Offer, error: WireE
 /** Withdraws an offer that the policy no longer allows, or an `open` whose agent is gone: the connector drops it. */
 export function withdrawOffer(state: IntermediateState, offer: Offer, reason: WireError, now: number) {
   forgetOffer(state, offer.uid, now);
-  if (offer.side) state.send(offer.side.peer, { type: 'close-session', session: offer.uid, reason });
+  if (offer.side) state.send(offer.side.peer, { type: 'closeSession', sessionUid: offer.uid, reason });
 }
 
 /**
@@ -148,9 +146,9 @@ function tellAgent(state: IntermediateState, session: Session, offer: Offer) {
   const side = session.agentSide;
   if (!side) return;
   state.send(side.peer, {
-    type: 'session-offer',
+    type: 'sessionOffer',
     requestId: offer.requestId,
-    session: session.uid,
+    sessionUid: session.uid,
     relayId: side.relayId,
     peer: session.connector,
     grant: session.signed,

@@ -1,4 +1,11 @@
-import { type ServiceName, type SessionUid, type SpiffeId, type WireError, wireError } from '@ztna/wire';
+import {
+  type OpenSession,
+  type ServiceName,
+  type SessionUid,
+  type SpiffeId,
+  type WireError,
+  wireError,
+} from '@ztna/wire';
 import { allowedSubject } from '../snapshot.ts';
 import type { ConnectionKey } from '../types.ts';
 import { isFresh, issueGrant, permits } from './grants.ts';
@@ -7,16 +14,7 @@ import { closeSession } from './sessions.ts';
 import type { IntermediateState, Peer } from './state.ts';
 
 /** OpenSession: policy, then a connector, then the offer; or an error that names the request. */
-export function onOpenSession(
-  state: IntermediateState,
-  agent: Peer,
-  request: {
-    readonly requestId: number;
-    readonly service: ServiceName;
-    readonly excludeConnectors: readonly SpiffeId[];
-  },
-  now: number,
-) {
+export function onOpenSession(state: IntermediateState, agent: Peer, request: OpenSession, now: number) {
   const refusal = refuseNew(state, agent, now);
   if (refusal) return state.sendError(agent.key, { ...refusal, requestId: request.requestId });
   tryNextConnector(

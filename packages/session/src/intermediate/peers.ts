@@ -1,11 +1,10 @@
-import { type ServiceName, type WireError, wireError } from '@ztna/wire';
+import { type Hello, type ServiceName, type WireError, wireError } from '@ztna/wire';
 import { HELLO_TIMEOUT_MS, makeHello, refuseHello } from '../hello.ts';
-import type { HelloMessage } from '../messages.ts';
 import { TokenBucket } from '../quota.ts';
 import { RelayIds } from '../relay-ids.ts';
+import { isRevoked } from '../snapshot.ts';
 import type { ConnectionKey, PeerIdentity } from '../types.ts';
 import { resumeConnector } from './attach.ts';
-import { isRevoked } from './grants.ts';
 import { awaitConnector, leaveAttachment, refuseOffer, withdrawOffer } from './offers.ts';
 import { closeSession, detachAgent, detachConnector, forgetOffer } from './sessions.ts';
 import { addTo, type IntermediateState, type Peer, removeFrom } from './state.ts';
@@ -37,7 +36,7 @@ export function onConnected(
   state.timers.set(`hello:${key}`, now + HELLO_TIMEOUT_MS, { type: 'hello', peer: key });
 }
 
-export function onHello(state: IntermediateState, peer: Peer, hello: HelloMessage, now: number) {
+export function onHello(state: IntermediateState, peer: Peer, hello: Hello, now: number) {
   const refusal = refuseHello(hello, state.deps.local, peer.identity.tenant);
   if (refusal) return closePeer(state, peer, refusal, now);
   state.timers.cancel(`hello:${peer.key}`);
@@ -135,7 +134,7 @@ function refusePeer(state: IntermediateState, identity: PeerIdentity): WireError
   if (identity.role !== 'agent' && identity.role !== 'connector') {
     return wireError('not-authorized', 'only agents and connectors connect here');
   }
-  if (isRevoked(state, identity.id)) return wireError('revoked', 'this identity was revoked');
+  if (isRevoked(state.snapshot, identity)) return wireError('revoked', 'this identity was revoked');
   if (state.draining) return wireError('going-away', 'this intermediate is being drained; use another');
   if (state.peers.size >= state.config.maxPeers)
     return wireError('limit', 'this intermediate is full; use another');
@@ -143,7 +142,7 @@ function refusePeer(state: IntermediateState, identity: PeerIdentity): WireError
 }
 
 /** The newest connection wins: a connector has one, an agent (several programs of one device) a few. */
-function makeRoom(state: IntermediateState, identity: PeerIdentity, hello: HelloMessage, now: number) {
+function makeRoom(state: IntermediateState, identity: PeerIdentity, hello: Hello, now: number) {
   const keys = state.byIdentity.get(identity.id);
   const limit = identity.role === 'connector' ? 1 : state.config.maxConnectionsPerAgent;
   while (keys && keys.size >= limit) {

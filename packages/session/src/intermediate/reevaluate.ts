@@ -1,17 +1,17 @@
 import { wireError } from '@ztna/wire';
-import type { IntermediateSnapshot } from '../snapshot.ts';
+import { type IntermediateSnapshot, isRevoked } from '../snapshot.ts';
 import { replaceGrant } from './extend.ts';
 import { permits } from './grants.ts';
 import { withdrawOffer } from './offers.ts';
 import { closePeer } from './peers.ts';
 import { closeSession } from './sessions.ts';
-import type { IntermediateState } from './state.ts';
+import type { IntermediateState, Session } from './state.ts';
 
 /** A new snapshot is in force: what it no longer allows ends now, not when grants run out. */
 export function onSnapshot(state: IntermediateState, snapshot: IntermediateSnapshot, now: number) {
   state.snapshot = snapshot;
   for (const session of [...state.sessions.values()]) {
-    if (snapshot.revoked.has(session.agent) || snapshot.revoked.has(session.connector)) {
+    if (isSessionRevoked(snapshot, session)) {
       closeSession(state, session, wireError('revoked', 'an identity of this session was revoked'), now);
       continue;
     }
@@ -37,7 +37,7 @@ export function onSnapshot(state: IntermediateState, snapshot: IntermediateSnaps
     if (offer.kind !== 'reattach') state.sendError(offer.agentPeer, error);
   }
   for (const peer of [...state.peers.values()]) {
-    if (!snapshot.revoked.has(peer.identity.id)) continue;
+    if (!isRevoked(snapshot, peer.identity)) continue;
     state.event('warn', 'peer.revoked', { id: peer.identity.id });
     closePeer(
       state,
@@ -46,4 +46,11 @@ export function onSnapshot(state: IntermediateState, snapshot: IntermediateSnaps
       now,
     );
   }
+}
+
+function isSessionRevoked(snapshot: IntermediateSnapshot, { agent, connector, grant }: Session): boolean {
+  return (
+    isRevoked(snapshot, { id: agent, keyThumbprint: grant.agentKey }) ||
+    isRevoked(snapshot, { id: connector })
+  );
 }

@@ -32,7 +32,7 @@ export function closeSession(
   forgetSession(state, session, now);
   forgetOffer(state, session.uid, now);
   const connectorPeer = connectorSide?.peer ?? pending?.side?.peer;
-  const message = { type: 'close-session', session: session.uid, reason } as const;
+  const message = { type: 'closeSession', sessionUid: session.uid, reason } as const;
   if (tell.agent && agentSide) state.send(agentSide.peer, message);
   if (tell.connector && connectorPeer !== undefined) state.send(connectorPeer, message);
   state.count('session_closed', reason.code);

@@ -1,6 +1,15 @@
-import type { RelayId, ServiceName, SessionUid, SpiffeId, SubjectName, WireError } from '@ztna/wire';
-import type { Grant } from '../grant.ts';
-import type { ControlMessage, HelloMessage, SignedGrant } from '../messages.ts';
+import type {
+  ControlMessage,
+  Grant,
+  Hello,
+  RelayId,
+  ServiceName,
+  SessionUid,
+  SignedGrant,
+  SpiffeId,
+  SubjectName,
+  WireError,
+} from '@ztna/wire';
 import { Outbox } from '../outbox.ts';
 import type { TokenBucket } from '../quota.ts';
 import type { RelayIds } from '../relay-ids.ts';
@@ -19,7 +28,7 @@ export interface Peer {
   readonly sessions: Set<SessionUid>;
   /** Offers that this connection asked for (agent) or must answer (connector). */
   readonly offers: Set<SessionUid>;
-  hello: HelloMessage | undefined;
+  hello: Hello | undefined;
   /** What a connector says it serves; the snapshot is asked at each use. */
   claimed: ReadonlySet<ServiceName>;
   /** Sessions that a connector is willing to hold; 0 is no limit. */

@@ -1,0 +1,228 @@
+import { type SessionUid, type WireError, wireError } from '@ztna/wire';
+import type { Target, Transport } from '../snapshot.ts';
+import type { FlowKey } from '../types.ts';
+import type { DialFailure, FlowRequest } from './io.ts';
+import { permits } from './sessions.ts';
+import type { ConnectorSession, ConnectorState, Flow } from './state.ts';
+
+/** The shell has this long to report the last figures of a flow that was cut. */
+const CUT_REPORT_MS = 5_000;
+
+/** FlowOpen: decided by the own snapshot, the grant in force and the limits; then dialled, or refused. */
+export function onFlowOpened(
+  state: ConnectorState,
+  uid: SessionUid,
+  key: FlowKey,
+  request: FlowRequest,
+  now: number,
+) {
+  const session = state.sessions.get(uid);
+  const target = findTarget(state, request);
+  const refusal = refuse(state, session, request, target);
+  if (refusal || !session || !target) {
+    const error = refusal ?? wireError('unknown-session', 'no such session');
+    state.outbox.push({ type: 'refuse-flow', flow: key, error });
+    return recordRefusal(state, uid, session, key, request, error, now);
+  }
+  const flow: Flow = {
+    key,
+    session: uid,
+    agent: session.agent,
+    request,
+    target,
+    openedAtMs: now,
+    state: 'lagging',
+    cause: undefined,
+  };
+  state.flows.set(key, flow);
+  session.flows.add(key);
+  if (session.grant.services.includes(request.service)) return dial(state, flow);
+  state.timers.set(`lag:${key}`, now + state.config.grantLagMs, { type: 'lag', flow: key });
+}
+
+export function onDialSucceeded(state: ConnectorState, key: FlowKey) {
+  const flow = state.flows.get(key);
+  if (flow?.state !== 'dialling') return;
+  state.pendingDials--;
+  flow.state = 'open';
+  state.outbox.push({ type: 'answer-flow', flow: key });
+  state.count('flow', 'opened');
+}
+
+export function onDialFailed(
+  state: ConnectorState,
+  key: FlowKey,
+  code: DialFailure,
+  reason: string,
+  now: number,
+) {
+  const flow = state.flows.get(key);
+  if (flow?.state === 'dialling')
+    refuseFlow(state, flow, wireError(code, `service ${flow.request.service}: ${reason}`), now);
+}
+
+export function onFlowClosed(
+  state: ConnectorState,
+  key: FlowKey,
+  figures: { readonly sent: number; readonly received: number; readonly reason: string },
+  now: number,
+) {
+  const flow = state.flows.get(key);
+  if (!flow) return;
+  const verdict = flow.state === 'open' ? 'allowed' : flow.state === 'cut' ? 'cut' : 'refused';
+  const reason = flow.cause ?? (flow.state === 'open' ? figures.reason : 'abandoned');
+  forget(state, flow);
+  record(state, flow, { ...figures, verdict, reason }, now);
+}
+
+/** The GrantUpdate that the flow overtook did not come. */
+export function onLagOver(state: ConnectorState, key: FlowKey, now: number) {
+  const flow = state.flows.get(key);
+  if (flow?.state === 'lagging')
+    refuseFlow(
+      state,
+      flow,
+      wireError('not-authorized', `the grant does not cover ${flow.request.service}`),
+      now,
+    );
+}
+
+export function onCutReportMissing(state: ConnectorState, key: FlowKey, now: number) {
+  onFlowClosed(state, key, { sent: 0, received: 0, reason: 'no figures' }, now);
+}
+
+/** Grant or snapshot changed: flows no longer covered are cut, those that waited for it go on. */
+export function reviewFlows(state: ConnectorState, session: ConnectorSession, now: number) {
+  for (const key of [...session.flows]) {
+    const flow = state.flows.get(key);
+    if (!flow || flow.state === 'cut') continue;
+    const { service } = flow.request;
+    const granted = session.grant.services.includes(service);
+    const target = findTarget(state, flow.request);
+    if (!target || target.backend !== flow.target.backend || !permits(state, session.grant, service)) {
+      endFlow(state, flow, wireError('not-authorized', 'the policy no longer allows this flow'), now);
+    } else if (granted && flow.state === 'lagging') {
+      dial(state, flow);
+    } else if (!granted && flow.state !== 'lagging') {
+      endFlow(state, flow, wireError('not-authorized', 'the grant no longer covers this flow'), now);
+    }
+  }
+}
+
+/** The session is over. */
+export function endFlows(state: ConnectorState, session: ConnectorSession, error: WireError, now: number) {
+  for (const key of [...session.flows]) {
+    const flow = state.flows.get(key);
+    if (flow && flow.state !== 'cut') endFlow(state, flow, error, now);
+  }
+}
+
+function refuse(
+  state: ConnectorState,
+  session: ConnectorSession | undefined,
+  request: FlowRequest,
+  target: Target | undefined,
+): WireError | undefined {
+  const { service, subject } = request;
+  if (!session?.up) return wireError('unknown-session', 'the session is not open');
+  if (session.flows.size >= state.config.maxFlowsPerSession)
+    return wireError('limit', `over ${state.config.maxFlowsPerSession} flows in this session`);
+  if (state.pendingDials >= state.config.maxPendingDials)
+    return wireError('limit', 'too many connections to backends are being opened');
+  if (subject !== session.grant.subject || !permits(state, session.grant, service)) {
+    return wireError('not-authorized', `the policy of the connector does not allow ${service}`);
+  }
+  if (!target)
+    return wireError(
+      'unknown-service',
+      `service ${service} has no ${request.transport} port ${request.port || '(only one)'}`,
+    );
+  return undefined;
+}
+
+/** The target of the port; port 0 stands for the only port of this transport. */
+function findTarget(
+  state: ConnectorState,
+  request: { readonly service: FlowRequest['service']; readonly transport: Transport; readonly port: number },
+): Target | undefined {
+  const targets = state.snapshot?.services
+    .get(request.service)
+    ?.filter((target) => target.transport === request.transport);
+  if (request.port !== 0) return targets?.find((target) => target.port === request.port);
+  return targets?.length === 1 ? targets[0] : undefined;
+}
+
+function dial(state: ConnectorState, flow: Flow) {
+  state.timers.cancel(`lag:${flow.key}`);
+  flow.state = 'dialling';
+  state.pendingDials++;
+  state.outbox.push({ type: 'dial', flow: flow.key, session: flow.session, target: flow.target });
+}
+
+function endFlow(state: ConnectorState, flow: Flow, error: WireError, now: number) {
+  if (flow.state !== 'open') return refuseFlow(state, flow, error, now);
+  flow.state = 'cut';
+  flow.cause = error.code;
+  state.timers.set(`cut:${flow.key}`, now + CUT_REPORT_MS, { type: 'cut', flow: flow.key });
+  state.outbox.push({ type: 'cut-flow', flow: flow.key, error });
+  state.count('flow', 'cut');
+}
+
+function refuseFlow(state: ConnectorState, flow: Flow, error: WireError, now: number) {
+  forget(state, flow);
+  state.outbox.push({ type: 'refuse-flow', flow: flow.key, error });
+  state.count('flow_refused', error.code);
+  record(state, flow, { sent: 0, received: 0, verdict: 'refused', reason: error.code }, now);
+}
+
+function forget(state: ConnectorState, flow: Flow) {
+  if (flow.state === 'dialling') state.pendingDials--;
+  state.flows.delete(flow.key);
+  state.sessions.get(flow.session)?.flows.delete(flow.key);
+  for (const timer of ['lag', 'cut']) state.timers.cancel(`${timer}:${flow.key}`);
+}
+
+type Ending = {
+  readonly sent: number;
+  readonly received: number;
+  readonly verdict: 'allowed' | 'refused' | 'cut';
+  readonly reason: string;
+};
+
+function record(
+  state: ConnectorState,
+  flow: Omit<Flow, 'target' | 'state' | 'cause'>,
+  ending: Ending,
+  now: number,
+) {
+  const { key, session, agent, request, openedAtMs } = flow;
+  const { sent, received, verdict, reason } = ending;
+  state.outbox.push({
+    type: 'record',
+    session,
+    flow: key,
+    agent,
+    ...request,
+    openedAtMs,
+    closedAtMs: now,
+    sent,
+    received,
+    verdict,
+    reason,
+  });
+}
+
+function recordRefusal(
+  state: ConnectorState,
+  uid: SessionUid,
+  session: ConnectorSession | undefined,
+  key: FlowKey,
+  request: FlowRequest,
+  error: WireError,
+  now: number,
+) {
+  state.count('flow_refused', error.code);
+  if (!session) return;
+  const flow = { key, session: uid, agent: session.agent, request, openedAtMs: now };
+  record(state, flow, { sent: 0, received: 0, verdict: 'refused', reason: error.code }, now);
+}
