@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { type AnyCommand, type CommandEntry, type CommandGroup, RuntimeFault } from '@ztna/runtime';
 
 /** Every word of the command line. A command is loaded when it is called. */
@@ -32,10 +34,12 @@ export const root: CommandGroup = {
 
 /** `path` is relative to this file. Its module exports `command`. */
 function entry(name: string, summary: string, path: string): CommandEntry {
-  return { name, summary, load: () => load(name, new URL(path, import.meta.url).href) };
+  return { name, summary, load: () => loadCommand(name, path) };
 }
 
-async function load(name: string, url: string): Promise<AnyCommand | CommandGroup> {
+/** Imports a command. Throws `command-missing` when its file is not there. */
+export async function loadCommand(name: string, path: string): Promise<AnyCommand | CommandGroup> {
+  const url = new URL(path, import.meta.url).href;
   try {
     const module = (await import(url)) as { command: AnyCommand | CommandGroup };
     return module.command;
@@ -52,6 +56,5 @@ async function load(name: string, url: string): Promise<AnyCommand | CommandGrou
 
 /** Whether the command's own file is what is missing, not something that it imports. */
 function isMissing(cause: unknown, url: string): boolean {
-  const { code, url: missing } = cause as { code?: string; url?: string };
-  return code === 'ERR_MODULE_NOT_FOUND' && missing === url;
+  return (cause as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND' && !existsSync(fileURLToPath(url));
 }

@@ -1,0 +1,70 @@
+import { expect, test } from 'vitest';
+import { createLogger } from './log.ts';
+
+test('entries are JSON lines with time, level and component', () => {
+  const { log, lines } = record('json');
+  log.info({ service: 'web' }, 'session opened');
+  expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+    level: 'info',
+    component: 'relay',
+    service: 'web',
+    msg: 'session opened',
+  });
+  expect(JSON.parse(lines[0] ?? '').time).toMatch(/^\d{4}-\d\d-\d\dT.*Z$/);
+});
+
+test('secrets are never printed, at the top or one level below', () => {
+  const { log, lines } = record('json');
+  log.error(
+    { token: 'abc', request: { authorization: 'Bearer abc' }, identity: { privateKey: 'abc' } },
+    'failed',
+  );
+  expect(lines[0]).not.toContain('abc');
+  expect(lines[0]).toContain('[redacted]');
+});
+
+test('addresses of users are printed at debug alone', () => {
+  const { log, lines } = record('json');
+  log.info({ remoteAddress: '203.0.113.7:9', service: 'web' }, 'flow opened');
+  log.debug({ remoteAddress: '203.0.113.7:9' }, 'flow opened');
+  expect(lines[0]).not.toContain('203.0.113.7');
+  expect(lines[0]).toContain('web');
+  expect(lines[1]).toContain('203.0.113.7');
+});
+
+test('what is below the level is not printed', () => {
+  const { log, lines } = record('json');
+  log.trace('unseen');
+  expect(lines).toEqual([]);
+});
+
+test('the human format is one line, whatever a peer says', () => {
+  const { log, lines } = record('human');
+  log
+    .child({ component: 'broker' })
+    .warn({ service: 'a b', count: 2, peer: 'x\ny' }, 'refused\n12:00 INFO forged');
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toMatch(
+    /^\d\d:\d\d:\d\d\.\d{3} WARN {2}broker: refused\\x0a12:00 INFO forged service="a b" count=2 peer="x\\ny"\n$/,
+  );
+});
+
+test('the human format shows why, and the stack when somebody must act', () => {
+  const { log, lines } = record('human');
+  const err = Object.assign(new Error('refused'), { code: 'ECONNREFUSED' });
+  log.info({ err }, 'not reachable');
+  log.error({ err }, 'not reachable');
+  expect(lines[0]).toMatch(/relay: not reachable \(refused, ECONNREFUSED\)\n$/);
+  expect(lines[1]).toMatch(/\(refused, ECONNREFUSED\)\n {4}at /);
+});
+
+function record(format: 'json' | 'human') {
+  const lines: string[] = [];
+  const log = createLogger({
+    component: 'relay',
+    level: 'debug',
+    format,
+    sink: { write: (line) => lines.push(line) },
+  });
+  return { log, lines };
+}
