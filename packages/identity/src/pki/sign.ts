@@ -107,7 +107,8 @@ function checkTests(configuration: Configuration, file: string): void {
 function checkRevision(dir: string, { epoch, revision }: Configuration, digest: string, file: string): void {
   const path = join(dir, SIGNED_FILE);
   if (!existsSync(path)) return;
-  const last = JSON.parse(readText(path)) as { epoch: number; revision: number; digest: string };
+  const last = parseLast(readText(path));
+  if (last === undefined) throw pkiError('pki-damaged', `${path} cannot be read`, 'restore it, or --force');
   if (epoch > last.epoch || (epoch === last.epoch && revision > last.revision)) return;
   if (epoch === last.epoch && revision === last.revision && digest === last.digest) return;
   const happened = `${file}: revision: ${revision} (epoch ${epoch}) is not newer than what was signed last`;
@@ -116,6 +117,14 @@ function checkRevision(dir: string, { epoch, revision }: Configuration, digest: 
     happened,
     `write revision: ${last.revision + 1}, or sign it with --force`,
   );
+}
+
+function parseLast(text: string): { epoch: number; revision: number; digest: string } | undefined {
+  try {
+    return JSON.parse(text) ?? undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function checkSignerOutlives(signer: KeyPair, expiresAtMs: number): void {
