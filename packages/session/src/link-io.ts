@@ -1,5 +1,4 @@
-import type { ControlMessage, WireError } from '@ztna/wire';
-import type { IntermediateRef } from './snapshot.ts';
+import type { ControlMessage, IntermediateEntry, WireError } from '@ztna/wire';
 import type { ConnectionKey, PeerIdentity } from './types.ts';
 
 /** What an agent or a connector hears of its outer connections. `connection` is the key that the core chose in `connect`. */
@@ -20,7 +19,7 @@ export type LinkInput =
 
 export type LinkOutput =
   /** Connect to one of the addresses; answer with `outer-connected` or `outer-lost` for this key. */
-  | { readonly type: 'connect'; readonly connection: ConnectionKey; readonly to: IntermediateRef }
+  | { readonly type: 'connect'; readonly connection: ConnectionKey; readonly to: IntermediateEntry }
   | { readonly type: 'send'; readonly connection: ConnectionKey; readonly message: ControlMessage }
   /** Send the error (as Goodbye when it is `going-away`), then close; abandon the attempt if still connecting. */
   | { readonly type: 'disconnect'; readonly connection: ConnectionKey; readonly error: WireError };

@@ -1,8 +1,14 @@
-import { type ControlMessage, type Hello, type Revision, type WireError, wireError } from '@ztna/wire';
+import {
+  type ControlMessage,
+  type Hello,
+  type IntermediateEntry,
+  type Revision,
+  type WireError,
+  wireError,
+} from '@ztna/wire';
 import { Backoff, type BackoffConfig } from './backoff.ts';
 import { HELLO_TIMEOUT_MS, type LocalInfo, makeHello, refuseHello } from './hello.ts';
 import type { LinkInput, LinkOutput } from './link-io.ts';
-import type { IntermediateRef } from './snapshot.ts';
 import {
   type ConnectionKey,
   type CountOutput,
@@ -35,13 +41,13 @@ export interface LinkHost {
 
 interface Attempt {
   readonly connection: ConnectionKey;
-  readonly to: IntermediateRef;
+  readonly to: IntermediateEntry;
   helloSent: boolean;
 }
 
 interface Active {
   readonly connection: ConnectionKey;
-  readonly to: IntermediateRef;
+  readonly to: IntermediateEntry;
   readonly since: number;
   /** A replacement is wanted: the connection stalled, or the intermediate said GoAway. */
   leaving: boolean;
@@ -55,7 +61,7 @@ export class OuterLink {
   readonly name: string;
   readonly #host: LinkHost;
   readonly #backoff: Backoff;
-  #candidates: readonly IntermediateRef[] = [];
+  #candidates: readonly IntermediateEntry[] = [];
   #turn = 0;
   #attempt: Attempt | undefined;
   #active: Active | undefined;
@@ -78,11 +84,12 @@ export class OuterLink {
   }
 
   /** Sets where to connect, in order of preference, and drops a connection to somewhere else. */
-  setCandidates(candidates: readonly IntermediateRef[], now: number) {
-    const places = (list: readonly IntermediateRef[]) => JSON.stringify(list.map((c) => [c.id, c.addresses]));
+  setCandidates(candidates: readonly IntermediateEntry[], now: number) {
+    const places = (list: readonly IntermediateEntry[]) =>
+      JSON.stringify(list.map((c) => [c.id, c.addresses]));
     const changed = places(candidates) !== places(this.#candidates);
     this.#candidates = candidates;
-    const isKnown = (to: IntermediateRef) =>
+    const isKnown = (to: IntermediateEntry) =>
       candidates.some((c) => c.id === to.id) && !this.#host.isRevoked(to.id);
     const gone = wireError('going-away', 'the intermediate is no longer in the snapshot');
     if (this.#attempt && !isKnown(this.#attempt.to)) this.#abandon(gone);

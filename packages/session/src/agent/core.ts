@@ -1,7 +1,7 @@
 import { type ControlMessage, type Revision, type WireError, wireError } from '@ztna/wire';
 import { type LinkHost, OuterLink } from '../link.ts';
 import type { LinkInput } from '../link-io.ts';
-import type { AgentSnapshot } from '../snapshot.ts';
+import { type AgentSnapshot, isRevoked } from '../snapshot.ts';
 import { type ConnectionKey, type Core, unreachable } from '../types.ts';
 import { attach, onAttached, onAttachFailed, onAttachTimeout } from './attach.ts';
 import {
@@ -104,7 +104,7 @@ function linkHost(state: AgentState): LinkHost {
     random: state.deps.random,
     nextConnection: () => nextConnection++ as ConnectionKey,
     revision: () => state.snapshot?.revision ?? (0 as Revision),
-    isRevoked: (id) => state.snapshot?.revoked.has(id) ?? false,
+    isRevoked: (id) => isRevoked(state.snapshot, { id }),
     emit: (output) => state.outbox.push(output),
     setTimer: (_, at) => state.timers.set('link', at, { type: 'link' }),
     cancelTimer: () => state.timers.cancel('link'),
@@ -246,7 +246,7 @@ function onRequestTimeout(state: AgentState, id: number, now: number) {
 function onSnapshot(state: AgentState, snapshot: AgentSnapshot, now: number) {
   state.snapshot = snapshot;
   for (const session of [...state.sessions.values()]) {
-    if (snapshot.revoked.has(session.connector)) {
+    if (isRevoked(snapshot, { id: session.connector })) {
       endSession(state, session, wireError('revoked', 'the connector was revoked'), now);
     } else if (!isListed(state, session)) {
       endSession(
@@ -258,10 +258,10 @@ function onSnapshot(state: AgentState, snapshot: AgentSnapshot, now: number) {
     }
   }
   for (const service of [...state.demands.keys()]) {
-    if (snapshot.services.has(service)) continue;
+    if (snapshot.content.services.some(({ name }) => name === service)) continue;
     failDemand(state, service, wireError('unknown-service', 'withdrawn from this agent by policy'));
   }
-  state.link.setCandidates(snapshot.intermediates, now);
+  state.link.setCandidates(snapshot.content.intermediates, now);
 }
 
 function stop(state: AgentState, reason: string, now: number) {

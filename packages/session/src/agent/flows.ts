@@ -1,4 +1,6 @@
+import { mayBeServedBy } from '@ztna/policy';
 import { type ServiceName, type SpiffeId, type WireError, wireError } from '@ztna/wire';
+import { isFresh } from '../snapshot.ts';
 import type { FlowKey } from '../types.ts';
 import type { AgentSession, AgentState, Demand, QueuedFlow } from './state.ts';
 
@@ -107,21 +109,16 @@ export function watchIdle(state: AgentState, session: AgentSession, now: number)
 }
 
 export function mayServe(state: AgentState, connector: SpiffeId, service: ServiceName): boolean {
-  const { snapshot } = state;
-  return (
-    !!snapshot &&
-    !snapshot.revoked.has(connector) &&
-    (snapshot.services.get(service)?.has(connector) ?? false)
-  );
+  return state.snapshot !== undefined && mayBeServedBy(state.snapshot.content, service, connector).allowed;
 }
 
 function refuseFlow(state: AgentState, service: ServiceName, now: number): WireError | undefined {
   const { snapshot, config } = state;
   if (state.stopped) return wireError('going-away', 'the agent is stopping');
   if (!snapshot) return wireError('stale-snapshot', 'the agent has no snapshot yet; give it one');
-  if (now >= snapshot.expiresAtMs)
+  if (!isFresh(snapshot, now))
     return wireError('stale-snapshot', 'the snapshot of this agent has expired; give it a newer one');
-  if (!snapshot.services.has(service)) {
+  if (!snapshot.content.services.some(({ name }) => name === service)) {
     return wireError(
       'unknown-service',
       `no service ${service} for this agent; ask for access or check the name`,
@@ -190,11 +187,15 @@ function isExtending(state: AgentState, session: AgentSession): boolean {
 
 /** Another service's session is being opened to what may turn out to be a connector of this one too. */
 function isOpeningAlike(state: AgentState, service: ServiceName): boolean {
-  const wanted = state.snapshot?.services.get(service) ?? new Set();
+  const wanted = connectorsOf(state, service);
   return [...state.requests.values()].some((request) => {
-    const others = request.type === 'open' ? state.snapshot?.services.get(request.service) : undefined;
-    return others !== undefined && [...others].some((connector) => wanted.has(connector));
+    const others = request.type === 'open' ? connectorsOf(state, request.service) : [];
+    return others.some((connector) => wanted.includes(connector));
   });
+}
+
+function connectorsOf(state: AgentState, service: ServiceName): readonly SpiffeId[] {
+  return state.snapshot?.content.services.find(({ name }) => name === service)?.connectors ?? [];
 }
 
 function extend(state: AgentState, session: AgentSession, service: ServiceName, now: number) {
@@ -210,7 +211,7 @@ function open(state: AgentState, service: ServiceName, now: number) {
   if (connection === undefined) return;
   const requestId = state.request({ type: 'open', service }, now);
   for (const [connector, until] of state.avoided) if (until <= now) state.avoided.delete(connector);
-  const listed = [...(state.snapshot?.services.get(service) ?? [])];
+  const listed = connectorsOf(state, service);
   const bad = listed.filter((connector) => state.avoided.has(connector));
   const excludeConnectors = bad.length < listed.length ? bad : [];
   state.outbox.push({

@@ -1,10 +1,18 @@
-import type { RelayId, ServiceName, SessionUid, SpiffeId, SubjectName, WireError } from '@ztna/wire';
+import type {
+  RelayId,
+  ServiceName,
+  SessionUid,
+  SpiffeId,
+  SubjectName,
+  TransportProtocol,
+  WireError,
+} from '@ztna/wire';
 import { type BackoffConfig, DEFAULT_BACKOFF } from '../backoff.ts';
 import type { VerifyGrant } from '../grant.ts';
 import type { LocalInfo } from '../hello.ts';
 import type { LinkInput, LinkOutput } from '../link-io.ts';
 
-import type { AgentSnapshot, Transport } from '../snapshot.ts';
+import type { AgentSnapshot } from '../snapshot.ts';
 import type { ConnectionKey, CountOutput, EventOutput, FlowKey, PeerIdentity } from '../types.ts';
 
 export type AgentInput =
@@ -18,7 +26,7 @@ export type AgentInput =
       readonly type: 'flow-requested';
       readonly flow: FlowKey;
       readonly service: ServiceName;
-      readonly transport: Transport;
+      readonly transport: TransportProtocol;
       readonly port: number;
     }
   /** The flow ended, or the application went away before it was answered. */
@@ -53,7 +61,7 @@ export type AgentOutput =
       readonly flow: FlowKey;
       readonly session: SessionUid;
       readonly service: ServiceName;
-      readonly transport: Transport;
+      readonly transport: TransportProtocol;
       readonly port: number;
       readonly subject: SubjectName;
     }

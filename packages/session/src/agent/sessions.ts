@@ -9,6 +9,7 @@ import {
   wireError,
 } from '@ztna/wire';
 import { checkGrant, type GrantCheck } from '../grant.ts';
+import { isIssuer } from '../snapshot.ts';
 import type { ConnectionKey, PeerIdentity } from '../types.ts';
 import { attach, cancelAttach } from './attach.ts';
 import { mayServe, onServiceFailed, serveAll, watchIdle } from './flows.ts';
@@ -222,11 +223,16 @@ function judgeGrant(
   now: number,
 ): GrantCheck {
   const { deps, snapshot } = state;
-  const isIssuer = (id: SpiffeId) =>
-    !!snapshot && !snapshot.revoked.has(id) && snapshot.intermediates.some((entry) => entry.id === id);
-  const expected = { tenant: deps.local.tenant, session, agent: deps.identity, connector, isIssuer };
+
+  const expected = {
+    tenant: deps.local.tenant,
+    session,
+    agent: deps.identity,
+    connector,
+    isIssuer: (id: SpiffeId) => isIssuer(snapshot, id),
+  };
   const checked = checkGrant(signed, deps.verifyGrant, expected, now);
-  if (checked.ok && checked.grant.subject !== snapshot?.subject)
+  if (checked.ok && checked.grant.subject !== snapshot?.content.subject)
     return { ok: false, code: 'grant-invalid', reason: 'other subject' };
   return checked;
 }

@@ -1,7 +1,16 @@
-import type { Grant, RelayId, ServiceName, SessionUid, SignedGrant, SpiffeId, WireError } from '@ztna/wire';
+import type {
+  Grant,
+  RelayId,
+  ServiceName,
+  SessionUid,
+  SignedGrant,
+  SpiffeId,
+  TransportProtocol,
+  WireError,
+} from '@ztna/wire';
 import type { OuterLink } from '../link.ts';
 import { Outbox } from '../outbox.ts';
-import type { AgentSnapshot, Transport } from '../snapshot.ts';
+import type { AgentSnapshot } from '../snapshot.ts';
 import { Timers } from '../timers.ts';
 import type { ConnectionKey, EventOutput, FlowKey } from '../types.ts';
 import type { AgentConfig, AgentDeps, AgentOutput } from './io.ts';
@@ -25,7 +34,7 @@ export interface AgentSession {
 export interface QueuedFlow {
   readonly flow: FlowKey;
   readonly service: ServiceName;
-  readonly transport: Transport;
+  readonly transport: TransportProtocol;
   readonly port: number;
 }
 

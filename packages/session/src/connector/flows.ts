@@ -1,8 +1,7 @@
-import { type SessionUid, type WireError, wireError } from '@ztna/wire';
-import type { Target, Transport } from '../snapshot.ts';
+import { mayOpenFlow } from '@ztna/policy';
+import { type SessionUid, type Target, type WireError, wireError } from '@ztna/wire';
 import type { FlowKey } from '../types.ts';
 import type { DialFailure, FlowRequest } from './io.ts';
-import { permits } from './sessions.ts';
 import type { ConnectorSession, ConnectorState, Flow } from './state.ts';
 
 /** The shell has this long to report the last figures of a flow that was cut. */
@@ -17,12 +16,15 @@ export function onFlowOpened(
   now: number,
 ) {
   const session = state.sessions.get(uid);
-  const target = findTarget(state, request);
-  const refusal = refuse(state, session, request, target);
-  if (refusal || !session || !target) {
-    const error = refusal ?? wireError('unknown-session', 'no such session');
-    state.outbox.push({ type: 'refuse-flow', flow: key, error });
-    return recordRefusal(state, uid, session, key, request, error, now);
+  if (!session) {
+    const error = wireError('unknown-session', 'no such session');
+    state.count('flow_refused', error.code);
+    return state.outbox.push({ type: 'refuse-flow', flow: key, error });
+  }
+  const target = refuse(state, session) ?? decide(state, session, request);
+  if (!isTarget(target)) {
+    state.outbox.push({ type: 'refuse-flow', flow: key, error: target });
+    return recordRefusal(state, session, key, request, target, now);
   }
   const flow: Flow = {
     key,
@@ -96,11 +98,12 @@ export function reviewFlows(state: ConnectorState, session: ConnectorSession, no
   for (const key of [...session.flows]) {
     const flow = state.flows.get(key);
     if (!flow || flow.state === 'cut') continue;
-    const { service } = flow.request;
-    const granted = session.grant.services.includes(service);
-    const target = findTarget(state, flow.request);
-    if (!target || target.backend !== flow.target.backend || !permits(state, session.grant, service)) {
-      endFlow(state, flow, wireError('not-authorized', 'the policy no longer allows this flow'), now);
+    const granted = session.grant.services.includes(flow.request.service);
+    const target = decide(state, session, flow.request);
+    if (!isTarget(target)) {
+      endFlow(state, flow, target, now);
+    } else if (!sameBackend(target, flow.target)) {
+      endFlow(state, flow, wireError('not-authorized', 'the service has another backend now'), now);
     } else if (granted && flow.state === 'lagging') {
       dial(state, flow);
     } else if (!granted && flow.state !== 'lagging') {
@@ -117,39 +120,43 @@ export function endFlows(state: ConnectorState, session: ConnectorSession, error
   }
 }
 
-function refuse(
-  state: ConnectorState,
-  session: ConnectorSession | undefined,
-  request: FlowRequest,
-  target: Target | undefined,
-): WireError | undefined {
-  const { service, subject } = request;
-  if (!session?.up) return wireError('unknown-session', 'the session is not open');
-  if (session.flows.size >= state.config.maxFlowsPerSession)
-    return wireError('limit', `over ${state.config.maxFlowsPerSession} flows in this session`);
-  if (state.pendingDials >= state.config.maxPendingDials)
-    return wireError('limit', 'too many connections to backends are being opened');
-  if (subject !== session.grant.subject || !permits(state, session.grant, service)) {
-    return wireError('not-authorized', `the policy of the connector does not allow ${service}`);
-  }
-  if (!target)
-    return wireError(
-      'unknown-service',
-      `service ${service} has no ${request.transport} port ${request.port || '(only one)'}`,
-    );
-  return undefined;
+function refuse(state: ConnectorState, session: ConnectorSession): WireError | undefined {
+  const { maxFlowsPerSession, maxPendingDials } = state.config;
+  if (!session.up) return wireError('unknown-session', 'the session is not open');
+  if (session.flows.size >= maxFlowsPerSession)
+    return wireError('limit', `over ${maxFlowsPerSession} flows in this session`);
+  if (state.pendingDials < maxPendingDials) return undefined;
+  return wireError('limit', 'too many connections to backends are being opened');
 }
 
-/** The target of the port; port 0 stands for the only port of this transport. */
-function findTarget(
-  state: ConnectorState,
-  request: { readonly service: FlowRequest['service']; readonly transport: Transport; readonly port: number },
-): Target | undefined {
-  const targets = state.snapshot?.services
-    .get(request.service)
-    ?.filter((target) => target.transport === request.transport);
-  if (request.port !== 0) return targets?.find((target) => target.port === request.port);
-  return targets?.length === 1 ? targets[0] : undefined;
+/** The own snapshot's decision, with the target when it allows. */
+function decide(state: ConnectorState, session: ConnectorSession, request: FlowRequest): Target | WireError {
+  const { service, subject, transport, port } = request;
+  const { content } = state.snapshot ?? {};
+  if (!content || subject !== session.grant.subject)
+    return wireError('not-authorized', 'the subject is not that of the session');
+  const decision = mayOpenFlow(content, { agent: session.agent, subject }, service, transport, port);
+  if (decision.allowed) return decision.target;
+  switch (decision.reason) {
+    case 'revoked':
+      return wireError('revoked', 'the agent was revoked');
+    case 'unknown-service':
+    case 'unknown-port':
+      return wireError(
+        'unknown-service',
+        `the connector has no ${transport} port ${port || '(only one)'} of ${service}`,
+      );
+    default:
+      return wireError('not-authorized', `the policy of the connector does not allow ${service}`);
+  }
+}
+
+function isTarget(outcome: Target | WireError): outcome is Target {
+  return 'backend' in outcome;
+}
+
+function sameBackend(a: Target, b: Target): boolean {
+  return a.backend.host === b.backend.host && a.backend.port === b.backend.port;
 }
 
 function dial(state: ConnectorState, flow: Flow) {
@@ -214,15 +221,13 @@ function record(
 
 function recordRefusal(
   state: ConnectorState,
-  uid: SessionUid,
-  session: ConnectorSession | undefined,
+  session: ConnectorSession,
   key: FlowKey,
   request: FlowRequest,
   error: WireError,
   now: number,
 ) {
   state.count('flow_refused', error.code);
-  if (!session) return;
-  const flow = { key, session: uid, agent: session.agent, request, openedAtMs: now };
+  const flow = { key, session: session.uid, agent: session.agent, request, openedAtMs: now };
   record(state, flow, { sent: 0, received: 0, verdict: 'refused', reason: error.code }, now);
 }

@@ -4,6 +4,8 @@ import type {
   SessionUid,
   SpiffeId,
   SubjectName,
+  Target,
+  TransportProtocol,
   WireError,
   WireErrorCode,
 } from '@ztna/wire';
@@ -12,7 +14,7 @@ import type { VerifyGrant } from '../grant.ts';
 import type { LocalInfo } from '../hello.ts';
 import type { LinkInput, LinkOutput } from '../link-io.ts';
 
-import type { ConnectorSnapshot, Target, Transport } from '../snapshot.ts';
+import type { ConnectorSnapshot } from '../snapshot.ts';
 import type { ConnectionKey, CountOutput, EventOutput, FlowKey, PeerIdentity } from '../types.ts';
 
 export type ConnectorInput =
@@ -44,7 +46,7 @@ export type ConnectorInput =
 
 export interface FlowRequest {
   readonly service: ServiceName;
-  readonly transport: Transport;
+  readonly transport: TransportProtocol;
   /** 0 means the service's only port for this transport. */
   readonly port: number;
   readonly subject: SubjectName;
@@ -91,7 +93,7 @@ export interface FlowRecord {
   readonly agent: SpiffeId;
   readonly subject: SubjectName;
   readonly service: ServiceName;
-  readonly transport: Transport;
+  readonly transport: TransportProtocol;
   readonly port: number;
   readonly traceId: string;
   readonly openedAtMs: number;

@@ -1,5 +1,4 @@
-import type { ControlMessage, Revision } from '@ztna/wire';
-import { wireError } from '@ztna/wire';
+import { type ControlMessage, type Revision, wireError } from '@ztna/wire';
 import { type LinkHost, OuterLink } from '../link.ts';
 import type { LinkInput } from '../link-io.ts';
 import { isRevoked } from '../snapshot.ts';
@@ -9,7 +8,7 @@ import type { ConnectorState } from './state.ts';
 
 /** One link to each intermediate of the snapshot; those that are gone from it are closed. */
 export function updateLinks(state: ConnectorState, now: number) {
-  const wanted = (state.snapshot?.intermediates ?? []).slice(0, state.config.maxIntermediates);
+  const wanted = (state.snapshot?.content.intermediates ?? []).slice(0, state.config.maxIntermediates);
   for (const [id, link] of [...state.links]) {
     if (wanted.some((entry) => entry.id === id)) continue;
     link.stop('the intermediate is no longer in the snapshot', now);
@@ -62,7 +61,9 @@ function linkHost(state: ConnectorState): LinkHost {
 
 function register(state: ConnectorState, connection: ConnectionKey | undefined) {
   if (connection === undefined || !state.snapshot) return;
-  const services = [...state.snapshot.services.keys()].filter((service) => !state.withdrawn.has(service));
+  const services = state.snapshot.content.services
+    .map(({ name }) => name)
+    .filter((service) => !state.withdrawn.has(service));
   const { capacity, labels } = state.config;
   state.outbox.push({ type: 'send', connection, message: { type: 'register', services, capacity, labels } });
 }

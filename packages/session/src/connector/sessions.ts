@@ -1,3 +1,4 @@
+import { mayAcceptSession } from '@ztna/policy';
 import {
   type CloseSession,
   type Grant,
@@ -10,7 +11,7 @@ import {
   wireError,
 } from '@ztna/wire';
 import { checkGrant, type GrantCheck } from '../grant.ts';
-import { isAllowed, isRevoked } from '../snapshot.ts';
+import { isFresh, isIssuer, isRevoked } from '../snapshot.ts';
 import type { ConnectionKey, PeerIdentity } from '../types.ts';
 import { endFlows, reviewFlows } from './flows.ts';
 import { type ConnectorSession, type ConnectorState, EXPIRED } from './state.ts';
@@ -38,9 +39,9 @@ export function permits(
   service: ServiceName,
 ): boolean {
   const { snapshot } = state;
-  if (!snapshot?.services.has(service)) return false;
+  if (!snapshot) return false;
   if (isRevoked(snapshot, { id: who.agent, keyThumbprint: who.agentKey })) return false;
-  return isAllowed(snapshot.rules, who.agent, who.subject, service);
+  return mayAcceptSession(snapshot.content, who, service).allowed;
 }
 
 /** The inner handshake: id and key must be those of the grant. */
@@ -170,7 +171,7 @@ function accept(
 ): WireError | undefined {
   const { sessionUid: uid, relayId } = offer;
   if (state.stopped) return wireError('going-away', 'this connector is stopping');
-  if (!state.snapshot || now >= state.snapshot.expiresAtMs) {
+  if (!isFresh(state.snapshot, now)) {
     return wireError('stale-snapshot', 'the connector has no valid snapshot; give it a newer one');
   }
   if (state.sessions.has(uid)) return wireError('protocol', 'the session exists already');
@@ -238,8 +239,12 @@ function judge(
   now: number,
 ): GrantCheck {
   const { deps, snapshot } = state;
-  const isIssuer = (id: SpiffeId) =>
-    !isRevoked(snapshot, { id }) && (snapshot?.intermediates.some((entry) => entry.id === id) ?? false);
-  const expected = { tenant: deps.local.tenant, session, connector: deps.identity.id, isIssuer };
+
+  const expected = {
+    tenant: deps.local.tenant,
+    session,
+    connector: deps.identity.id,
+    isIssuer: (id: SpiffeId) => isIssuer(snapshot, id),
+  };
   return checkGrant(signed, deps.verifyGrant, expected, now);
 }

@@ -4,13 +4,14 @@ import {
   type ServiceName,
   type SessionUid,
   type SpiffeId,
+  type Target,
   type WireError,
   type WireErrorCode,
   wireError,
 } from '@ztna/wire';
 import type { OuterLink } from '../link.ts';
 import { Outbox } from '../outbox.ts';
-import type { ConnectorSnapshot, Target } from '../snapshot.ts';
+import type { ConnectorSnapshot } from '../snapshot.ts';
 import { Timers } from '../timers.ts';
 import type { ConnectionKey, EventOutput, FlowKey } from '../types.ts';
 import type { ConnectorConfig, ConnectorDeps, ConnectorOutput, FlowRequest } from './io.ts';

@@ -1,6 +1,6 @@
 import { type AttachPath, type SpiffeId, wireError } from '@ztna/wire';
 import { checkGrant } from '../grant.ts';
-import { isRevoked } from '../snapshot.ts';
+import { isIssuer } from '../snapshot.ts';
 import { issueGrant, permits } from './grants.ts';
 import { awaitConnector, offerTo } from './offers.ts';
 import { refuseNew } from './open.ts';
@@ -19,7 +19,7 @@ export function onAttachPath(state: IntermediateState, agent: Peer, request: Att
     tenant: state.deps.local.tenant,
     session: uid,
     agent: agent.identity,
-    isIssuer: (id: SpiffeId) => isIssuer(state, id),
+    isIssuer: (id: SpiffeId) => id === state.deps.id || isIssuer(state.snapshot, id),
   };
   const checked = checkGrant(request.grant, state.deps.verifyGrant, expected, now);
   if (!checked.ok)
@@ -94,9 +94,4 @@ function reattach(state: IntermediateState, session: Session, connector: Peer, n
     side: undefined,
   };
   offerTo(state, offer, connector, now);
-}
-
-function isIssuer(state: IntermediateState, id: SpiffeId): boolean {
-  if (isRevoked(state.snapshot, { id })) return false;
-  return id === state.deps.id || (state.snapshot?.intermediates.some((entry) => entry.id === id) ?? false);
 }

@@ -1,5 +1,6 @@
 import { type ExtendGrant, type ServiceName, wireError } from '@ztna/wire';
-import { isFresh, issueGrant, permits } from './grants.ts';
+import { isFresh } from '../snapshot.ts';
+import { issueGrant, permits } from './grants.ts';
 import { serves } from './open.ts';
 import { setExpiry } from './sessions.ts';
 import type { IntermediateState, Peer, Session } from './state.ts';
@@ -12,7 +13,7 @@ export function onExtendGrant(state: IntermediateState, agent: Peer, request: Ex
   const session = state.sessions.get(request.sessionUid);
   if (!session || session.agentSide?.peer !== agent.key)
     return refuse('unknown-session', 'no such session here; attach it first');
-  if (!isFresh(state, now))
+  if (!isFresh(state.snapshot, now))
     return refuse('stale-snapshot', 'the intermediate has no valid snapshot; give it a newer one');
   const connector = session.connectorSide && state.peers.get(session.connectorSide.peer);
   if (!connector) return refuse('no-connector', 'the connector of this session is away; try again soon');

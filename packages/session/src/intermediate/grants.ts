@@ -1,24 +1,34 @@
-import type { Grant, ServiceName, SessionUid, SignedGrant, SpiffeId, SubjectName } from '@ztna/wire';
-import { isAllowed, isRevoked } from '../snapshot.ts';
+import { mayOpenSession } from '@ztna/policy';
+import type {
+  Grant,
+  KeyThumbprint,
+  ServiceName,
+  SessionUid,
+  SignedGrant,
+  SpiffeId,
+  SubjectName,
+} from '@ztna/wire';
+import { isRevoked } from '../snapshot.ts';
 import type { PeerIdentity } from '../types.ts';
 import type { IntermediateState } from './state.ts';
 
-/** True while something new may be opened under the snapshot in force. */
-export function isFresh(state: IntermediateState, now: number): boolean {
-  return state.snapshot !== undefined && now < state.snapshot.expiresAtMs;
+interface Party {
+  readonly agent: SpiffeId;
+  readonly agentKey?: KeyThumbprint;
+  readonly subject: SubjectName;
+  readonly connector: SpiffeId;
 }
 
 /** The policy: agent and subject may reach the service, and the connector may serve it. */
-export function permits(
-  state: IntermediateState,
-  who: { readonly agent: SpiffeId; readonly subject: SubjectName; readonly connector: SpiffeId },
-  service: ServiceName,
-): boolean {
+export function permits(state: IntermediateState, who: Party, service: ServiceName): boolean {
   const { snapshot } = state;
-  if (!snapshot || isRevoked(snapshot, { id: who.agent }) || isRevoked(snapshot, { id: who.connector }))
+  if (
+    !snapshot ||
+    isRevoked(snapshot, { id: who.agent, ...(who.agentKey && { keyThumbprint: who.agentKey }) })
+  )
     return false;
-  if (!snapshot.services.get(service)?.has(who.connector)) return false;
-  return isAllowed(snapshot.rules, who.agent, who.subject, service);
+  const decision = mayOpenSession(snapshot.content, who, service);
+  return decision.allowed && decision.connectors.includes(who.connector);
 }
 
 export interface GrantTerms {

@@ -1,14 +1,16 @@
+import { connectorsFor, mayOpenSession, subjectsOf } from '@ztna/policy';
 import {
   type OpenSession,
   type ServiceName,
   type SessionUid,
   type SpiffeId,
+  type SubjectName,
   type WireError,
   wireError,
 } from '@ztna/wire';
-import { allowedSubject } from '../snapshot.ts';
+import { type IntermediateSnapshot, isFresh } from '../snapshot.ts';
 import type { ConnectionKey } from '../types.ts';
-import { isFresh, issueGrant, permits } from './grants.ts';
+import { issueGrant, permits } from './grants.ts';
 import { offerTo } from './offers.ts';
 import { closeSession } from './sessions.ts';
 import type { IntermediateState, Peer } from './state.ts';
@@ -39,7 +41,7 @@ export function refuseNew(
 ): WireError | undefined {
   const { config } = state;
   if (state.draining) return wireError('going-away', 'this intermediate is being drained; use another');
-  if (!isFresh(state, now)) {
+  if (!isFresh(state.snapshot, now)) {
     return wireError('stale-snapshot', 'the intermediate has no valid snapshot; give it a newer one');
   }
   let pending = 0;
@@ -75,7 +77,7 @@ export function tryNextConnector(
   const { agentPeer, requestId, service, exclude } = request;
   const agent = state.peers.get(agentPeer);
   if (!agent || service === undefined || !state.snapshot) return;
-  const subject = allowedSubject(state.snapshot.rules, agent.identity.id, service);
+  const subject = subjectFor(state.snapshot, agent.identity.id, service);
   if (subject === undefined) {
     const error = wireError(
       'not-authorized',
@@ -116,7 +118,11 @@ export function tryNextConnector(
 /** True when this connector is here, says it serves `service`, and the snapshot lets it. */
 export function serves(state: IntermediateState, connector: Peer, service: ServiceName): boolean {
   const { id } = connector.identity;
-  return connector.claimed.has(service) && (state.snapshot?.services.get(service)?.has(id) ?? false);
+  return (
+    connector.claimed.has(service) &&
+    state.snapshot !== undefined &&
+    connectorsFor(state.snapshot.content, service).includes(id)
+  );
 }
 
 /** The connector with the fewest sessions (and offers under way) among those that serve. */
@@ -127,7 +133,7 @@ function chooseConnector(
 ): Peer | undefined {
   let best: Peer | undefined;
   const load = (peer: Peer) => peer.sessions.size + peer.offers.size;
-  for (const id of state.snapshot?.services.get(service) ?? []) {
+  for (const id of state.snapshot ? connectorsFor(state.snapshot.content, service) : []) {
     if (exclude.has(id)) continue;
     const peer = state.connectorPeer(id);
     if (!peer || !serves(state, peer, service)) continue;
@@ -135,6 +141,18 @@ function chooseConnector(
     if (!best || load(peer) < load(best)) best = peer;
   }
   return best;
+}
+
+/** Under which subject the policy lets this agent reach the service; undefined when it does not. */
+function subjectFor(
+  { content }: IntermediateSnapshot,
+  agent: SpiffeId,
+  service: ServiceName,
+): SubjectName | undefined {
+  return subjectsOf(content, agent).find((subject) => {
+    const decision = mayOpenSession(content, { agent, subject }, service);
+    return decision.allowed || decision.reason === 'no-connector';
+  });
 }
 
 /** Ends the oldest session that the agent has left behind (no connection, not attached anew). */

@@ -1,3 +1,4 @@
+import { registrable } from '@ztna/policy';
 import { type Hello, type ServiceName, type WireError, wireError } from '@ztna/wire';
 import { HELLO_TIMEOUT_MS, makeHello, refuseHello } from '../hello.ts';
 import { TokenBucket } from '../quota.ts';
@@ -64,11 +65,12 @@ export function onRegister(
     );
   }
   const { id } = peer.identity;
-  const listed = (service: ServiceName) => state.snapshot?.services.get(service)?.has(id) ?? false;
   peer.claimed = new Set(register.services);
   peer.capacity = register.capacity;
-  const refused = register.services.filter((service) => !listed(service));
-  state.send(peer.key, { type: 'registered', services: register.services.filter(listed), refused });
+  const { services, refused } = state.snapshot
+    ? registrable(state.snapshot.content, id, register.services)
+    : { services: [], refused: register.services };
+  state.send(peer.key, { type: 'registered', services, refused });
   if (refused.length > 0)
     state.event('warn', 'connector.service-refused', { id, services: refused.slice(0, 8).join(' ') });
   resumeConnector(state, peer, now);

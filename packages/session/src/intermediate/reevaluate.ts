@@ -15,7 +15,7 @@ export function onSnapshot(state: IntermediateState, snapshot: IntermediateSnaps
       closeSession(state, session, wireError('revoked', 'an identity of this session was revoked'), now);
       continue;
     }
-    const services = session.grant.services.filter((service) => permits(state, session, service));
+    const services = session.grant.services.filter((service) => permits(state, session.grant, service));
     if (services.length === session.grant.services.length) continue;
     if (services.length > 0) replaceGrant(state, session, services, 0, now);
     else
