@@ -1,1 +1,3 @@
-export {};
+export * from './network.ts';
+export * from './rng.ts';
+export * from './time.ts';
