@@ -1,1 +1,61 @@
+//! The engine: one thread, one UDP socket, any number of QUIC connections in both roles.
+//!
+//! [`spawn`] starts it. The owner gives [`Command`]s through a [`Handle`] and collects [`Event`]s when the
+//! wake-up callback has fired. Inside, [`core`] runs the loop; [`conn`] is what is kept per connection;
+//! [`datagrams`] carries out forwarding rules and virtual paths; [`streams`] moves stream bytes; [`tcp`]
+//! and [`udpflow`] join them to local sockets.
 
+mod addr;
+mod configure;
+mod conn;
+mod core;
+mod datagrams;
+mod events;
+mod handle;
+mod poller;
+mod streams;
+mod tcp;
+mod types;
+mod udp;
+mod udpflow;
+
+pub use handle::Handle;
+pub use types::*;
+pub use udpflow::connected_udp_socket;
+
+use self::core::Engine;
+use poller::Waker;
+use std::sync::Arc;
+
+/// What can go wrong before the thread runs.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is in use, not ours, or not permitted.
+    #[error("cannot listen on {listen}: {source}")]
+    Bind { listen: std::net::SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
+    #[error("{0}")]
+    Options(String),
+    #[error("system resources: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Address of the virtual path `id`, to connect to or open a path to.
+pub fn virtual_path_address(id: Id) -> std::net::SocketAddr {
+    addr::virtual_address(id)
+}
+
+/// Binds the socket and starts the thread. `wake` is called from that thread, at most once between two
+/// calls of [`Handle::drain`].
+pub fn spawn(options: EndpointOptions, wake: impl Fn() + Send + 'static) -> Result<Handle, StartError> {
+    let shared = Arc::new(handle::Shared::new(Waker::new()?));
+    let engine = Engine::new(options, shared.clone())?;
+    let local_addr = addr_of(&engine)?;
+    std::thread::Builder::new().name("ztna-quic".into()).spawn(move || core::run(engine, &wake))?;
+    Ok(Handle { shared, local_addr })
+}
+
+fn addr_of(engine: &Engine) -> Result<std::net::SocketAddr, StartError> {
+    Ok(engine.udp.local_addr()?)
+}

@@ -1,0 +1,70 @@
+//! Addresses: virtual ones, and the two spellings of IPv4.
+
+use super::types::Id;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Virtual paths have addresses in this unique-local /48. They never appear on a network: packets that
+/// claim to come from it are dropped at the socket, packets to it go into the carrier connection.
+const VIRTUAL_PREFIX: [u16; 3] = [0xfd7a, 0x7a74, 0x6e61];
+
+/// Address of the virtual path `id`.
+pub(crate) fn virtual_address(id: Id) -> SocketAddr {
+    let [a, b, c] = VIRTUAL_PREFIX;
+    let ip = Ipv6Addr::new(a, b, c, 0, 0, 0, (id >> 16) as u16, id as u16);
+    SocketAddr::new(ip.into(), 1)
+}
+
+pub(crate) fn is_virtual(address: &SocketAddr) -> bool {
+    match address.ip() {
+        IpAddr::V6(ip) => ip.segments()[..3] == VIRTUAL_PREFIX,
+        IpAddr::V4(_) => false,
+    }
+}
+
+pub(crate) fn virtual_id(address: &SocketAddr) -> Option<Id> {
+    match address.ip() {
+        IpAddr::V6(ip) if is_virtual(address) => {
+            let s = ip.segments();
+            Some(Id::from(s[6]) << 16 | Id::from(s[7]))
+        }
+        _ => None,
+    }
+}
+
+/// `::ffff:a.b.c.d` as `a.b.c.d`, for people and for observed addresses.
+pub(crate) fn unmap(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// The spelling that a socket of this family wants. A dual-stack socket reaches IPv4 as mapped IPv6.
+pub(crate) fn for_socket(address: SocketAddr, socket_is_v6: bool) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if socket_is_v6 => SocketAddr::new(Ipv4Addr::to_ipv6_mapped(&ip).into(), address.port()),
+        IpAddr::V6(_) if !socket_is_v6 => unmap(address),
+        _ => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_virtual_address_names_its_path() {
+        for id in [0, 1, 0xffff, 0x1_0000, 0x8000_0001] {
+            let address = virtual_address(id);
+            assert!(is_virtual(&address));
+            assert_eq!(virtual_id(&address), Some(id));
+        }
+        assert_eq!(virtual_id(&"[fd00::1]:1".parse().expect("literal")), None);
+    }
+
+    #[test]
+    fn a_dual_stack_socket_sees_ipv4_as_mapped() {
+        let v4: SocketAddr = "192.0.2.1:9".parse().expect("literal");
+        let mapped = for_socket(v4, true);
+        assert_eq!(mapped.to_string(), "[::ffff:192.0.2.1]:9");
+        assert_eq!(unmap(mapped), v4);
+        assert_eq!(for_socket(mapped, false), v4);
+    }
+}

@@ -1,0 +1,82 @@
+//! From options to noq's configuration.
+
+use super::StartError;
+use super::types::{Congestion, Keys, ServerOptions, TransportOptions};
+use crate::cid::QuicLbGenerator;
+use crate::tls::TlsContext;
+use crate::token::{MemoryTokenLog, RETRY_TOKEN_LIFETIME, ResetKey, TokenKeys};
+use noq_proto as q;
+use std::sync::Arc;
+
+/// Bytes of datagrams that a connection holds for us to read; we read them at once.
+const DATAGRAM_RECEIVE_BUFFER: usize = 4 << 20;
+/// Bytes of datagrams handed to noq ahead of sending. Queueing happens before, in the fair queue.
+pub(crate) const DATAGRAM_SEND_BUFFER: usize = 128 << 10;
+/// Unacknowledged stream bytes of a connection.
+const SEND_WINDOW: u64 = 8 << 20;
+const MAX_REMOTE_CANDIDATES: u8 = 16;
+/// Early packets held for one connection that is not accepted yet, and for all of them.
+const INCOMING_BUFFER: u64 = 64 << 10;
+const INCOMING_BUFFERS: u64 = 8 << 20;
+/// Validation tokens remembered so that each works once.
+const USED_TOKENS: usize = 64 << 10;
+
+/// Connection ids and stateless resets. Without keys both are private to this process, and a successor
+/// cannot answer for its connections.
+pub(crate) fn endpoint(keys: &Keys) -> Result<q::EndpointConfig, StartError> {
+    let reset = Arc::new(ResetKey::new(keys.reset, &keys.server_id));
+    let mut config = q::EndpointConfig::new(reset);
+    let generator = QuicLbGenerator::new(keys.cid, &keys.server_id, keys.generation)
+        .map_err(|e| StartError::Options(e.to_string()))?;
+    config.cid_generator(Arc::new(move || Box::new(generator.clone())));
+    Ok(config)
+}
+
+pub(crate) fn transport(o: &TransportOptions) -> Result<q::TransportConfig, StartError> {
+    let mut t = q::TransportConfig::default();
+    let idle = q::IdleTimeout::try_from(o.idle_timeout).map_err(|_| StartError::Options("idle timeout is too long".into()))?;
+    t.max_idle_timeout(Some(idle));
+    t.keep_alive_interval(o.keep_alive);
+    t.initial_mtu(o.initial_mtu.max(1200));
+    if o.max_mtu > o.initial_mtu {
+        let mut discovery = q::MtuDiscoveryConfig::default();
+        discovery.upper_bound(o.max_mtu);
+        t.mtu_discovery_config(Some(discovery));
+    } else {
+        t.mtu_discovery_config(None);
+    }
+    t.max_concurrent_bidi_streams(o.max_bidi_streams.into());
+    t.max_concurrent_uni_streams(o.max_uni_streams.into());
+    t.stream_receive_window(o.stream_window.into());
+    t.receive_window(o.connection_window.into());
+    t.send_window(SEND_WINDOW);
+    t.datagram_receive_buffer_size(Some(DATAGRAM_RECEIVE_BUFFER));
+    t.datagram_send_buffer_size(DATAGRAM_SEND_BUFFER);
+    t.send_observed_address_reports(o.send_observed_address);
+    t.receive_observed_address_reports(o.receive_observed_address);
+    if o.multipath > 0 {
+        t.max_concurrent_multipath_paths(o.multipath);
+        t.max_remote_nat_traversal_addresses(MAX_REMOTE_CANDIDATES);
+    }
+    match o.congestion {
+        Congestion::Cubic => t.congestion_controller_factory(Arc::new(q::congestion::CubicConfig::default())),
+        Congestion::NewReno => t.congestion_controller_factory(Arc::new(q::congestion::NewRenoConfig::default())),
+        Congestion::Bbr3 => t.congestion_controller_factory(Arc::new(q::congestion::Bbr3Config::default())),
+    };
+    Ok(t)
+}
+
+/// Server side for the socket or for virtual paths. Both share the token keys.
+pub(crate) fn server(tls: &TlsContext, o: &ServerOptions, tokens: &Arc<TokenKeys>) -> Result<Arc<q::ServerConfig>, StartError> {
+    let crypto = tls.server(&o.alpn, o.require_client_cert)?;
+    let mut config = q::ServerConfig::new(crypto, tokens.clone());
+    config.transport_config(Arc::new(transport(&o.transport)?));
+    config.retry_token_lifetime(RETRY_TOKEN_LIFETIME);
+    config.max_incoming(o.max_handshakes.max(16));
+    config.incoming_buffer_size(INCOMING_BUFFER);
+    config.incoming_buffer_size_total(INCOMING_BUFFERS);
+    let mut validation = q::ValidationTokenConfig::default();
+    validation.log(Arc::new(MemoryTokenLog::new(USED_TOKENS)));
+    config.validation_token_config(validation);
+    Ok(Arc::new(config))
+}

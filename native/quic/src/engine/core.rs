@@ -1,0 +1,588 @@
+//! The loop: readiness, commands, packets in, timers, connections served, events out.
+
+use super::addr;
+use super::configure;
+use super::conn::Conn;
+use super::datagrams::{Rule, VirtualPath};
+use super::handle::Shared;
+use super::poller::{Poller, Ready};
+use super::tcp::{Tcp, TcpListening};
+use super::types::{CloseKind, EndpointOptions, EndpointStats, Event, Id, PathInfo, REMOTE, RetryPolicy, TransportOptions};
+use super::udp::{Packet, Udp};
+use super::udpflow::{UdpFlow, UdpListening};
+use super::StartError;
+use crate::tls::{TlsContext, TlsMaterial};
+use crate::token::TokenKeys;
+use bytes::{Bytes, BytesMut};
+use noq_proto as q;
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const TOKEN_UDP: u64 = 0;
+const TOKEN_WAKE: u64 = 1;
+/// Tokens of other sockets: kind in the upper half, id in the lower.
+pub(crate) const KIND_TCP: u64 = 1;
+pub(crate) const KIND_TCP_LISTENER: u64 = 2;
+pub(crate) const KIND_UDP_LISTENER: u64 = 3;
+pub(crate) const KIND_UDP_FLOW: u64 = 4;
+
+/// Connections served between two looks at the sockets.
+const SERVICE_BUDGET: usize = 256;
+/// Segmented sends of one connection before others get their turn.
+const SENDS_PER_SERVICE: usize = 16;
+/// Time for peers to hear goodbye at shutdown.
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(300);
+
+/// What a timer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TimerKey {
+    Conn(Id),
+    Dial(Id),
+    UdpFlow(Id),
+    Queue(Id),
+    /// A splice that gave way to others.
+    Pump(Id),
+    UdpTurn(Id),
+}
+
+/// Packets and datagrams that went nowhere, by cause.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Drops {
+    pub(crate) no_virtual_path: u64,
+    pub(crate) virtual_too_large: u64,
+    pub(crate) virtual_refused: u64,
+    pub(crate) handshakes_refused: u64,
+    pub(crate) rule_without_target: u64,
+    pub(crate) flow_socket_full: u64,
+    pub(crate) flow_reassembly: u64,
+    pub(crate) virtual_reassembly: u64,
+    pub(crate) udp_peers_refused: u64,
+}
+
+pub(crate) struct Engine {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) poller: Poller,
+    pub(crate) udp: Udp,
+    pub(crate) ep: q::Endpoint,
+    tls: TlsContext,
+    options: EndpointOptions,
+    token_keys: Arc<TokenKeys>,
+    inner_server: Option<Arc<q::ServerConfig>>,
+    pub(crate) conns: FxHashMap<Id, Conn>,
+    by_handle: FxHashMap<usize, Id>,
+    next_remote: Id,
+    handshaking: usize,
+    pub(crate) timers: BTreeSet<(Instant, TimerKey)>,
+    dirty: VecDeque<Id>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) rules: FxHashMap<Id, Rule>,
+    pub(crate) virtual_paths: FxHashMap<Id, VirtualPath>,
+    pub(crate) tcp: FxHashMap<Id, Tcp>,
+    pub(crate) tcp_listeners: FxHashMap<Id, TcpListening>,
+    pub(crate) udp_listeners: FxHashMap<Id, UdpListening>,
+    pub(crate) udp_flows: FxHashMap<Id, UdpFlow>,
+    pub(crate) drops: Drops,
+    packets: Vec<Packet>,
+    pub(crate) udp_buffer: Vec<u8>,
+    transmit_buffer: Vec<u8>,
+    loops: u64,
+    stop_at: Option<Instant>,
+}
+
+/// Runs until shut down. A panic is reported as the end of the engine, never let out of the thread.
+pub(crate) fn run(mut engine: Engine, wake: &dyn Fn()) {
+    let shared = engine.shared.clone();
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| engine.run(wake)));
+    let error = match outcome {
+        Ok(Ok(())) => None,
+        Ok(Err(e)) => Some(e.to_string()),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            Some(text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic".into()))
+        }
+    };
+    if shared.publish(&mut vec![Event::Stopped { error }]) {
+        wake();
+    }
+}
+
+impl Engine {
+    pub(crate) fn new(options: EndpointOptions, shared: Arc<Shared>) -> Result<Self, StartError> {
+        let listen = options.listen;
+        let udp = Udp::bind(listen).map_err(|source| StartError::Bind { listen, source })?;
+        let poller = Poller::new()?;
+        poller.add(udp.fd(), TOKEN_UDP)?;
+        poller.add(shared.waker.fd(), TOKEN_WAKE)?;
+        let token_keys = Arc::new(TokenKeys::new(&options.keys.retry));
+        let tls = TlsContext::new(&options.tls, Default::default())?;
+        let server = options.server.as_ref().map(|o| configure::server(&tls, o, &token_keys)).transpose()?;
+        let inner_server = options.inner_server.as_ref().map(|o| configure::server(&tls, o, &token_keys)).transpose()?;
+        let ep = q::Endpoint::new(Arc::new(configure::endpoint(&options.keys)?), server, !udp.may_fragment());
+        Ok(Self {
+            shared,
+            poller,
+            udp,
+            ep,
+            tls,
+            options,
+            token_keys,
+            inner_server,
+            conns: FxHashMap::default(),
+            by_handle: FxHashMap::default(),
+            next_remote: REMOTE,
+            handshaking: 0,
+            timers: BTreeSet::new(),
+            dirty: VecDeque::new(),
+            events: Vec::new(),
+            rules: FxHashMap::default(),
+            virtual_paths: FxHashMap::default(),
+            tcp: FxHashMap::default(),
+            tcp_listeners: FxHashMap::default(),
+            udp_listeners: FxHashMap::default(),
+            udp_flows: FxHashMap::default(),
+            drops: Drops::default(),
+            packets: Vec::new(),
+            udp_buffer: Vec::new(),
+            transmit_buffer: Vec::new(),
+            loops: 0,
+            stop_at: None,
+        })
+    }
+
+    fn run(&mut self, wake: &dyn Fn()) -> std::io::Result<()> {
+        let mut ready = Vec::new();
+        let mut more_packets = false;
+        while !self.finished() {
+            self.loops += 1;
+            let timeout = if more_packets || !self.dirty.is_empty() { Some(Duration::ZERO) } else { self.time_to_next() };
+            self.poller.wait(timeout, &mut ready)?;
+            more_packets |= self.on_ready(&ready);
+            if more_packets {
+                more_packets = self.receive();
+            }
+            self.fire_timers(Instant::now());
+            self.serve();
+            if !self.events.is_empty() && self.shared.publish(&mut self.events) {
+                wake();
+            }
+        }
+        Ok(())
+    }
+
+    fn finished(&self) -> bool {
+        self.stop_at.is_some_and(|t| self.conns.is_empty() || Instant::now() >= t)
+    }
+
+    fn time_to_next(&self) -> Option<Duration> {
+        let timer = self.timers.first().map(|(t, _)| *t);
+        let next = match (timer, self.stop_at) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        next.map(|t| t.saturating_duration_since(Instant::now()))
+    }
+
+    /// True when packets wait at the socket.
+    fn on_ready(&mut self, ready: &[Ready]) -> bool {
+        let mut packets = false;
+        for r in ready {
+            let id = r.token as Id;
+            match r.token >> 32 {
+                KIND_TCP => self.tcp_ready(id, r.readable, r.writable),
+                KIND_TCP_LISTENER => self.accept_tcp(id),
+                KIND_UDP_LISTENER => self.udp_listener_ready(id, r.readable),
+                KIND_UDP_FLOW => self.udp_flow_ready(id, r.readable),
+                _ if r.token == TOKEN_WAKE => {
+                    for command in self.shared.take_commands() {
+                        self.execute(command);
+                    }
+                }
+                _ => {
+                    packets |= r.readable;
+                    if r.writable && self.udp.is_blocked() {
+                        self.udp.flush();
+                        let all: Vec<Id> = self.conns.keys().copied().collect();
+                        all.into_iter().for_each(|c| self.mark(c));
+                    }
+                }
+            }
+        }
+        packets
+    }
+
+    /// Reads the socket; true when more may wait.
+    fn receive(&mut self) -> bool {
+        let mut packets = std::mem::take(&mut self.packets);
+        let more = self.udp.receive(&mut packets);
+        let now = Instant::now();
+        for p in packets.drain(..) {
+            self.packet(now, q::FourTuple::new(p.from, p.to), p.ecn, p.data);
+        }
+        self.packets = packets;
+        more
+    }
+
+    /// One QUIC packet, from the socket or from a virtual path.
+    pub(crate) fn packet(&mut self, now: Instant, network: q::FourTuple, ecn: Option<q::EcnCodepoint>, data: BytesMut) {
+        let mut response = Vec::new();
+        match self.ep.handle(now, network, ecn, data, &mut response) {
+            Some(q::DatagramEvent::ConnectionEvent(handle, event)) => {
+                let Some(&id) = self.by_handle.get(&handle.0) else { return };
+                let Some(conn) = self.conns.get_mut(&id) else { return };
+                conn.q.handle_event(event);
+                if conn.stall.received() {
+                    self.events.push(Event::Recovered { conn: id });
+                }
+                self.mark(id);
+            }
+            Some(q::DatagramEvent::NewConnection(incoming)) => self.incoming(now, network.remote(), incoming, response),
+            Some(q::DatagramEvent::Response(transmit)) => self.send_packets(&transmit, &response, None),
+            None => {}
+        }
+    }
+
+    fn incoming(&mut self, now: Instant, from: SocketAddr, incoming: q::Incoming, mut buffer: Vec<u8>) {
+        let via = addr::virtual_id(&from);
+        let limits = self.options.server.as_ref();
+        let max = limits.map_or(usize::MAX, |o| o.max_handshakes);
+        let validated = incoming.remote_address_validated();
+        if via.is_none() && !validated && self.wants_retry(max) {
+            if let Ok(t) = self.ep.retry(incoming, &mut buffer) {
+                self.send_packets(&t, &buffer, None);
+            }
+            return;
+        }
+        let inner = if via.is_some() { self.inner_server.clone() } else { None };
+        let refused = self.handshaking >= max || self.stop_at.is_some() || (via.is_some() && inner.is_none());
+        if refused {
+            self.drops.handshakes_refused += 1;
+            let t = self.ep.refuse(incoming, &mut buffer);
+            self.send_packets(&t, &buffer, None);
+            return;
+        }
+        match self.ep.accept(incoming, now, &mut buffer, inner) {
+            Ok((handle, conn)) => {
+                let id = self.new_remote_id();
+                self.handshaking += 1;
+                self.insert(id, handle, conn, via, from);
+            }
+            Err(e) => {
+                if let Some(t) = e.response {
+                    self.send_packets(&t, &buffer, None);
+                }
+            }
+        }
+    }
+
+    fn wants_retry(&self, max_handshakes: usize) -> bool {
+        match self.options.server.as_ref().map(|o| o.retry) {
+            Some(RetryPolicy::Always) => true,
+            Some(RetryPolicy::UnderLoad) => self.handshaking > max_handshakes / 4,
+            Some(RetryPolicy::Never) | None => false,
+        }
+    }
+
+    pub(crate) fn new_remote_id(&mut self) -> Id {
+        let id = self.next_remote;
+        self.next_remote = self.next_remote.wrapping_add(1) | REMOTE;
+        id
+    }
+
+    fn insert(&mut self, id: Id, handle: q::ConnectionHandle, conn: q::Connection, via: Option<Id>, peer: SocketAddr) {
+        let inner = addr::is_virtual(&peer);
+        self.by_handle.insert(handle.0, id);
+        self.conns.insert(id, Conn::new(conn, handle, inner, via, peer));
+        self.mark(id);
+    }
+
+    /// This connection has something to do.
+    pub(crate) fn mark(&mut self, id: Id) {
+        if let Some(c) = self.conns.get_mut(&id)
+            && !c.dirty
+        {
+            c.dirty = true;
+            self.dirty.push_back(id);
+        }
+    }
+
+    fn fire_timers(&mut self, now: Instant) {
+        while let Some(&(at, key)) = self.timers.first() {
+            if at > now {
+                return;
+            }
+            self.timers.pop_first();
+            match key {
+                TimerKey::Conn(id) => self.conn_timer(id, now),
+                TimerKey::Dial(id) => self.dial_timeout(id),
+                TimerKey::UdpFlow(id) => self.udp_flow_timer(id, now),
+                TimerKey::Queue(id) => self.mark(id),
+                TimerKey::Pump(id) => self.pump_turn(id),
+                TimerKey::UdpTurn(id) => self.udp_turn(id),
+            }
+        }
+    }
+
+    fn conn_timer(&mut self, id: Id, now: Instant) {
+        let Some(c) = self.conns.get_mut(&id) else { return };
+        c.timer = None;
+        if c.q.poll_timeout().is_some_and(|t| t <= now) {
+            c.q.handle_timeout(now);
+        }
+        if c.stall.is_waiting() && c.stall.deadline(c.rtt()).is_some_and(|t| t <= now) {
+            let sent = c.ack_eliciting();
+            if c.stall.expired(sent) {
+                self.events.push(Event::Stalled { conn: id });
+            }
+        }
+        self.mark(id);
+    }
+
+    fn serve(&mut self) {
+        for _ in 0..SERVICE_BUDGET {
+            let Some(id) = self.dirty.pop_front() else { return };
+            self.serve_connection(id, Instant::now());
+        }
+    }
+
+    fn serve_connection(&mut self, id: Id, now: Instant) {
+        let Some(c) = self.conns.get_mut(&id) else { return };
+        c.dirty = false;
+        let mut drained = self.endpoint_events(id);
+        self.connection_events(id);
+        let mut again = self.transmit(id, now);
+        drained |= self.endpoint_events(id);
+        if drained {
+            self.forget(id);
+            return;
+        }
+        if let Some(c) = self.conns.get_mut(&id) {
+            again &= !self.udp.is_blocked();
+            let stall = if c.stall.is_waiting() { c.stall.deadline(c.rtt()) } else { None };
+            let next = match (c.q.poll_timeout(), stall) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            if next != c.timer {
+                if let Some(old) = c.timer {
+                    self.timers.remove(&(old, TimerKey::Conn(id)));
+                }
+                if let Some(at) = next {
+                    self.timers.insert((at, TimerKey::Conn(id)));
+                }
+                c.timer = next;
+            }
+        }
+        if again {
+            self.mark(id);
+        }
+    }
+
+    /// True when the connection has nothing left to do for ever.
+    fn endpoint_events(&mut self, id: Id) -> bool {
+        let Some(c) = self.conns.get_mut(&id) else { return false };
+        let mut drained = false;
+        while let Some(event) = c.q.poll_endpoint_events() {
+            drained |= event.is_drained();
+            if let Some(back) = self.ep.handle_event(c.handle, event) {
+                c.q.handle_event(back);
+            }
+        }
+        drained
+    }
+
+    /// Sends what the connection has; true when it stopped only to let others have their turn.
+    fn transmit(&mut self, id: Id, now: Instant) -> bool {
+        let mut buffer = std::mem::take(&mut self.transmit_buffer);
+        let mut again = true;
+        let mut sent = false;
+        let watched = self.conns.get_mut(&id).and_then(Conn::before_silence);
+        for _ in 0..SENDS_PER_SERVICE {
+            if self.udp.is_blocked() || !self.carrier_has_room(id) {
+                again = false;
+                break;
+            }
+            self.fill_datagrams(id, now);
+            let Some(c) = self.conns.get_mut(&id) else {
+                again = false;
+                break;
+            };
+            buffer.clear();
+            let limit = self.udp.batch_limit(c.q.current_mtu());
+            let Some(t) = c.q.poll_transmit(now, limit, &mut buffer) else {
+                again = false;
+                break;
+            };
+            sent = true;
+            self.send_packets(&t, &buffer, Some(id));
+        }
+        self.transmit_buffer = buffer;
+        if let (true, Some(before), Some(c)) = (sent, watched, self.conns.get_mut(&id)) {
+            c.stall.sent(now, before);
+        }
+        self.after_transmit(id, now);
+        again
+    }
+
+    /// Sends packets that noq made, over the socket or a virtual path.
+    pub(crate) fn send_packets(&mut self, t: &q::Transmit, data: &[u8], from: Option<Id>) {
+        if let Some(path) = addr::virtual_id(&t.destination) {
+            self.send_virtual(path, &data[..t.size], t.segment_size.unwrap_or(t.size), from);
+        } else {
+            let copy = q::Transmit { destination: t.destination, ecn: t.ecn, size: t.size, segment_size: t.segment_size, src_ip: t.src_ip };
+            self.udp.send(copy, &data[..t.size]);
+        }
+    }
+
+    /// Removes a connection and all that hangs on it.
+    fn forget(&mut self, id: Id) {
+        let Some(c) = self.conns.remove(&id) else { return };
+        self.by_handle.remove(&c.handle.0);
+        if let Some(at) = c.timer {
+            self.timers.remove(&(at, TimerKey::Conn(id)));
+        }
+        if !c.established && !c.closed_reported && id & REMOTE != 0 {
+            self.handshake_over();
+        }
+        if !c.closed_reported {
+            self.report_closed(id, CloseKind::Local, None, String::new());
+        }
+        self.detach(id, c);
+    }
+
+    pub(crate) fn handshake_over(&mut self) {
+        self.handshaking = self.handshaking.saturating_sub(1);
+    }
+
+    pub(crate) fn report_closed(&mut self, conn: Id, kind: CloseKind, code: Option<u64>, reason: String) {
+        self.events.push(Event::Closed { conn, kind, code, reason });
+    }
+
+    pub(crate) fn connect(&mut self, conn: Id, remote: SocketAddr, server_name: &str, alpn: &[Vec<u8>], transport: &TransportOptions) {
+        if let Err(reason) = self.try_connect(conn, remote, server_name, alpn, transport) {
+            self.report_closed(conn, CloseKind::Local, None, reason);
+        }
+    }
+
+    fn try_connect(&mut self, id: Id, remote: SocketAddr, name: &str, alpn: &[Vec<u8>], transport: &TransportOptions) -> Result<(), String> {
+        let crypto = self.tls.client(alpn).map_err(|e| e.to_string())?;
+        let mut config = q::ClientConfig::new(crypto);
+        config.transport_config(Arc::new(configure::transport(transport).map_err(|e| e.to_string())?));
+        let target = addr::for_socket(remote, self.udp.is_v6());
+        if target.is_ipv6() && !self.udp.is_v6() && !addr::is_virtual(&target) {
+            return Err(format!("{remote} is IPv6 but the socket is IPv4 only"));
+        }
+        let (handle, conn) = self.ep.connect(Instant::now(), config, target, name).map_err(|e| e.to_string())?;
+        self.insert(id, handle, conn, None, target);
+        Ok(())
+    }
+
+    /// New handshakes use the new material. Tickets issued before are worthless, since each
+    /// configuration has a ticket key and a session store of its own.
+    pub(crate) fn reload(&mut self, material: &TlsMaterial) -> Result<(), StartError> {
+        let tls = TlsContext::new(material, Default::default())?;
+        let make = |o: &Option<_>| o.as_ref().map(|o| configure::server(&tls, o, &self.token_keys)).transpose();
+        let server = make(&self.options.server)?;
+        let inner = make(&self.options.inner_server)?;
+        if server.is_some() {
+            self.ep.set_server_config(server);
+        }
+        self.inner_server = inner;
+        self.tls = tls;
+        Ok(())
+    }
+
+    pub(crate) fn shutdown(&mut self, code: u64, reason: &Bytes) {
+        self.stop_at = Some(Instant::now() + SHUTDOWN_GRACE);
+        let all: Vec<Id> = self.conns.keys().copied().collect();
+        // Inner connections first: their goodbye travels inside the others.
+        let (inner, outer): (Vec<Id>, Vec<Id>) = all.into_iter().partition(|id| self.conns.get(id).is_some_and(|c| c.inner));
+        for id in inner {
+            self.close(id, code, reason.clone());
+            self.serve_connection(id, Instant::now());
+        }
+        for id in outer {
+            self.serve_connection(id, Instant::now());
+            self.close(id, code, reason.clone());
+        }
+    }
+
+    pub(crate) fn close(&mut self, id: Id, code: u64, reason: Bytes) {
+        let code = q::VarInt::from_u64(code).unwrap_or(q::VarInt::MAX);
+        let Some(c) = self.conns.get_mut(&id) else { return };
+        c.q.close(Instant::now(), code, reason);
+        if !c.closed_reported {
+            c.closed_reported = true;
+            if !c.established && id & REMOTE != 0 {
+                self.handshake_over();
+            }
+            self.report_closed(id, CloseKind::Local, Some(code.into_inner()), String::new());
+        }
+        self.cut_streams(id);
+        self.mark(id);
+    }
+
+    pub(crate) fn path_infos(&mut self, id: Id) -> Vec<PathInfo> {
+        let Some(c) = self.conns.get_mut(&id) else { return Vec::new() };
+        let ids = c.q.paths();
+        ids.into_iter().filter_map(|p| path_info(&mut c.q, p)).collect()
+    }
+
+    pub(crate) fn stats(&self) -> EndpointStats {
+        let u = self.udp.counters;
+        let d = self.drops;
+        EndpointStats {
+            connections: self.conns.len(),
+            rx_packets: u.rx_packets,
+            tx_packets: u.tx_packets,
+            rx_calls: u.rx_calls,
+            tx_calls: u.tx_calls,
+            send_errors: u.send_errors,
+            drops: vec![
+                ("spoofed_virtual", u.spoofed),
+                ("no_virtual_path", d.no_virtual_path),
+                ("virtual_too_large", d.virtual_too_large),
+                ("virtual_refused", d.virtual_refused),
+                ("virtual_reassembly", d.virtual_reassembly),
+                ("handshakes_refused", d.handshakes_refused),
+                ("rule_without_target", d.rule_without_target),
+                ("flow_socket_full", d.flow_socket_full),
+                ("flow_reassembly", d.flow_reassembly),
+                ("udp_peers_refused", d.udp_peers_refused),
+            ],
+            thread_cpu: thread_cpu(),
+            loops: self.loops,
+        }
+    }
+}
+
+fn path_info(conn: &mut q::Connection, path: q::PathId) -> Option<PathInfo> {
+    let remote = conn.network_path(path).ok()?.remote();
+    let backup = conn.path_status(path).is_ok_and(|s| s == q::PathStatus::Backup);
+    let s = conn.path_stats(path)?;
+    Some(PathInfo {
+        id: path_number(path),
+        is_virtual: addr::is_virtual(&remote),
+        remote: addr::unmap(remote),
+        rtt: s.rtt,
+        mtu: s.current_mtu,
+        lost_packets: s.lost_packets,
+        sent_packets: s.sent_packets,
+        congestion_window: s.cwnd,
+        backup,
+    })
+}
+
+/// noq keeps the number private but prints it.
+pub(crate) fn path_number(path: q::PathId) -> u32 {
+    path.to_string().parse().unwrap_or(u32::MAX)
+}
+
+fn thread_cpu() -> Duration {
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `t` is valid for the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut t) };
+    Duration::new(t.tv_sec as u64, t.tv_nsec as u32)
+}

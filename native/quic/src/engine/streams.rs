@@ -1,0 +1,358 @@
+//! Stream bytes between noq and the owner. Streams start paused: nothing is handed over before it is
+//! asked for, and what has arrived is drained from noq into a bounded buffer of our own, since noq
+//! ends a connection that holds more than 2,048 unread chunks.
+
+use super::core::Engine;
+use super::types::{Cut, Event, Id, SpliceEnd};
+use bytes::{Bytes, BytesMut};
+use noq_proto as q;
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
+
+/// Unread bytes that are drained from noq ahead of the reader.
+const READ_AHEAD: usize = 256 << 10;
+/// Bytes of a new stream that travel with the news of it.
+const FIRST_BYTES: usize = 16 << 10;
+/// Code on streams whose TCP side was reset.
+pub(crate) const CODE_TCP_RESET: u32 = 1;
+
+/// How the receiving side ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReceiveEnd {
+    Finished,
+    Reset(u64),
+}
+
+#[derive(Default)]
+pub(crate) struct Stream {
+    pub(crate) incoming: VecDeque<Bytes>,
+    pub(crate) incoming_bytes: usize,
+    pub(crate) receive_end: Option<ReceiveEnd>,
+    /// The end was handed over, or nobody wants the rest.
+    pub(crate) receive_done: bool,
+    /// The owner waits for up to so many bytes.
+    wanted: Option<usize>,
+    pub(crate) outgoing: VecDeque<Bytes>,
+    finish: bool,
+    report: bool,
+    pub(crate) send_done: bool,
+    cut: Option<Cut>,
+    /// Local socket whose bytes go out here.
+    pub(crate) from_socket: Option<Id>,
+    /// Local socket that gets what comes in.
+    pub(crate) to_socket: Option<Id>,
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    pub(crate) spliced: bool,
+    pub(crate) splice_end: Option<SpliceEnd>,
+}
+
+impl Stream {
+    fn new(can_send: bool, can_receive: bool) -> Self {
+        Self { send_done: !can_send, receive_done: !can_receive, ..Self::default() }
+    }
+
+    /// Up to `max` bytes in one piece; several small chunks are joined.
+    fn take(&mut self, max: usize) -> Bytes {
+        let Some(mut first) = self.incoming.pop_front() else { return Bytes::new() };
+        if first.len() > max {
+            self.incoming.push_front(first.split_off(max));
+        }
+        if first.len() < max && !self.incoming.is_empty() {
+            let mut joined = BytesMut::with_capacity(max.min(self.incoming_bytes));
+            joined.extend_from_slice(&first);
+            while let Some(mut next) = self.incoming.pop_front() {
+                let room = max - joined.len();
+                if next.len() > room {
+                    self.incoming.push_front(next.split_off(room));
+                }
+                joined.extend_from_slice(&next);
+                if joined.len() == max {
+                    break;
+                }
+            }
+            first = joined.freeze();
+        }
+        self.incoming_bytes -= first.len();
+        first
+    }
+}
+
+pub(crate) fn stream_id(raw: u64) -> q::StreamId {
+    q::StreamId::from(q::VarInt::from_u64(raw).unwrap_or(q::VarInt::MAX))
+}
+
+fn code(raw: u64) -> q::VarInt {
+    q::VarInt::from_u64(raw).unwrap_or(q::VarInt::MAX)
+}
+
+impl Engine {
+    pub(crate) fn open_stream(&mut self, conn: Id, bidi: bool, request: u32) {
+        match self.conns.get_mut(&conn).filter(|c| !c.q.is_closed()) {
+            Some(c) => c.stream_requests.push_back((request, bidi)),
+            None => self.events.push(Event::OpenedStream { request, stream: None }),
+        }
+        self.open_requested(conn);
+    }
+
+    /// Opens what the peer's limits allow, in order.
+    pub(crate) fn open_requested(&mut self, conn: Id) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        while let Some(&(request, bidi)) = c.stream_requests.front() {
+            let dir = if bidi { q::Dir::Bi } else { q::Dir::Uni };
+            let Some(stream) = c.q.streams().open(dir) else { break };
+            c.stream_requests.pop_front();
+            c.streams.insert(u64::from(stream), Stream::new(true, bidi));
+            self.events.push(Event::OpenedStream { request, stream: Some(u64::from(stream)) });
+        }
+        self.mark(conn);
+    }
+
+    /// Takes in the streams that the peer has opened.
+    pub(crate) fn accept_streams(&mut self, conn: Id) {
+        for dir in [q::Dir::Bi, q::Dir::Uni] {
+            while let Some(stream) = self.conns.get_mut(&conn).filter(|c| c.accepted).and_then(|c| c.q.streams().accept(dir)) {
+                let raw = u64::from(stream);
+                let bidi = dir == q::Dir::Bi;
+                if let Some(c) = self.conns.get_mut(&conn) {
+                    c.streams.insert(raw, Stream::new(bidi, true));
+                }
+                self.drain(conn, raw);
+                let first = self.stream(conn, raw).map(|s| s.take(FIRST_BYTES)).unwrap_or_default();
+                self.events.push(Event::StreamOpened { conn, stream: raw, bidi, first });
+            }
+        }
+    }
+
+    pub(crate) fn stream(&mut self, conn: Id, stream: u64) -> Option<&mut Stream> {
+        self.conns.get_mut(&conn)?.streams.get_mut(&stream)
+    }
+
+    /// Moves arrived bytes from noq into the stream's own buffer, up to its bound.
+    pub(crate) fn drain(&mut self, conn: Id, raw: u64) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Some(s) = c.streams.get_mut(&raw) else { return };
+        if s.receive_end.is_some() || s.receive_done {
+            return;
+        }
+        let mut receive = c.q.recv_stream(stream_id(raw));
+        let Ok(mut chunks) = receive.read(true) else { return };
+        while s.incoming_bytes < READ_AHEAD {
+            match chunks.next(READ_AHEAD - s.incoming_bytes) {
+                Ok(Some(chunk)) => {
+                    s.incoming_bytes += chunk.bytes.len();
+                    s.received += chunk.bytes.len() as u64;
+                    s.incoming.push_back(chunk.bytes);
+                }
+                Ok(None) => {
+                    s.receive_end = Some(ReceiveEnd::Finished);
+                    break;
+                }
+                Err(q::ReadError::Blocked) => break,
+                Err(q::ReadError::Reset(code)) => {
+                    s.receive_end = Some(ReceiveEnd::Reset(code.into_inner()));
+                    break;
+                }
+            }
+        }
+        if chunks.finalize().should_transmit() {
+            self.mark(conn);
+        }
+    }
+
+    pub(crate) fn on_readable(&mut self, conn: Id, raw: u64) {
+        self.drain(conn, raw);
+        match self.stream(conn, raw).map(|s| s.to_socket) {
+            Some(Some(socket)) => self.pump_to_socket(socket),
+            Some(None) => self.deliver(conn, raw),
+            None => {}
+        }
+    }
+
+    pub(crate) fn read(&mut self, conn: Id, raw: u64, max: usize) {
+        match self.stream(conn, raw) {
+            Some(s) => s.wanted = Some(max.max(1)),
+            None => self.events.push(Event::Read { conn, stream: raw, data: Err(Cut::Closed) }),
+        }
+        self.drain(conn, raw);
+        self.deliver(conn, raw);
+    }
+
+    /// Answers a waiting read if there is something to say.
+    fn deliver(&mut self, conn: Id, raw: u64) {
+        let Some(s) = self.stream(conn, raw) else { return };
+        let Some(max) = s.wanted else { return };
+        let data = match s.receive_end {
+            // A reset overtakes what is buffered.
+            Some(ReceiveEnd::Reset(code)) => Err(Cut::Code(code)),
+            _ if s.incoming_bytes > 0 => Ok(Some(s.take(max))),
+            Some(ReceiveEnd::Finished) => Ok(None),
+            None => return,
+        };
+        s.wanted = None;
+        s.receive_done |= !matches!(data, Ok(Some(_)));
+        self.events.push(Event::Read { conn, stream: raw, data });
+        self.drain(conn, raw);
+        self.tidy(conn, raw);
+    }
+
+    pub(crate) fn write(&mut self, conn: Id, raw: u64, data: Bytes, finish: bool, report: bool) {
+        let Some(s) = self.stream(conn, raw).filter(|s| !s.send_done && s.cut.is_none()) else {
+            if report {
+                let cut = self.stream(conn, raw).and_then(|s| s.cut).or(Some(Cut::Closed));
+                self.events.push(Event::Written { conn, stream: raw, cut });
+            }
+            return;
+        };
+        if !data.is_empty() {
+            s.outgoing.push_back(data);
+        }
+        s.finish |= finish;
+        s.report |= report;
+        self.flush(conn, raw);
+    }
+
+    /// Moves the owner's bytes into noq as far as windows allow.
+    pub(crate) fn flush(&mut self, conn: Id, raw: u64) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Some(s) = c.streams.get_mut(&raw).filter(|s| !s.send_done) else { return };
+        match write_all(&mut c.q, raw, &mut s.outgoing) {
+            Ok(n) => s.sent += n,
+            Err(cut) => {
+                s.cut = Some(cut);
+                s.send_done = true;
+                s.outgoing.clear();
+            }
+        }
+        if s.outgoing.is_empty() && s.finish && !s.send_done {
+            // An error here means that the peer has stopped the stream; the event for it follows.
+            let _ = c.q.send_stream(stream_id(raw)).finish();
+            s.send_done = true;
+        }
+        if s.report && (s.outgoing.is_empty() || s.cut.is_some()) {
+            s.report = false;
+            let cut = s.cut;
+            self.events.push(Event::Written { conn, stream: raw, cut });
+        }
+        self.mark(conn);
+        self.tidy(conn, raw);
+    }
+
+    pub(crate) fn on_writable(&mut self, conn: Id, raw: u64) {
+        match self.stream(conn, raw).and_then(|s| s.from_socket) {
+            Some(socket) => self.pump_from_socket(socket),
+            None => self.flush(conn, raw),
+        }
+    }
+
+    /// The peer wants no more of this stream.
+    pub(crate) fn on_stopped(&mut self, conn: Id, raw: u64, error: u64) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        // noq wants to hear a reset for a stopped stream (RFC 9000 §3.5).
+        let _ = c.q.send_stream(stream_id(raw)).reset(code(error));
+        let Some(s) = c.streams.get_mut(&raw) else { return };
+        s.cut = Some(Cut::Code(error));
+        s.send_done = true;
+        s.outgoing.clear();
+        let report = std::mem::take(&mut s.report);
+        let socket = s.from_socket;
+        if report {
+            self.events.push(Event::Written { conn, stream: raw, cut: Some(Cut::Code(error)) });
+        }
+        if let Some(socket) = socket {
+            self.stream_stopped_socket(socket);
+        }
+        self.tidy(conn, raw);
+    }
+
+    pub(crate) fn reset_stream(&mut self, conn: Id, raw: u64, error: u64) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Some(s) = c.streams.get_mut(&raw).filter(|s| !s.send_done) else { return };
+        let _ = c.q.send_stream(stream_id(raw)).reset(code(error));
+        s.send_done = true;
+        s.outgoing.clear();
+        if std::mem::take(&mut s.report) {
+            self.events.push(Event::Written { conn, stream: raw, cut: Some(Cut::Closed) });
+        }
+        self.mark(conn);
+        self.tidy(conn, raw);
+    }
+
+    pub(crate) fn stop_stream(&mut self, conn: Id, raw: u64, error: u64) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Some(s) = c.streams.get_mut(&raw).filter(|s| !s.receive_done) else { return };
+        if s.receive_end.is_none() {
+            let _ = c.q.recv_stream(stream_id(raw)).stop(code(error));
+        }
+        s.receive_done = true;
+        s.incoming.clear();
+        s.incoming_bytes = 0;
+        if s.wanted.take().is_some() {
+            self.events.push(Event::Read { conn, stream: raw, data: Err(Cut::Closed) });
+        }
+        self.mark(conn);
+        self.tidy(conn, raw);
+    }
+
+    /// Forgets a stream once both directions are over.
+    pub(crate) fn tidy(&mut self, conn: Id, raw: u64) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Some(s) = c.streams.get(&raw) else { return };
+        let busy = s.from_socket.is_some() || s.to_socket.is_some() || s.wanted.is_some();
+        if s.send_done && s.receive_done && !busy {
+            if s.spliced {
+                let (sent, received, end) = (s.sent, s.received, s.splice_end.unwrap_or(SpliceEnd::Finished));
+                self.events.push(Event::SpliceDone { conn, stream: raw, sent, received, end });
+            }
+            c.streams.remove(&raw);
+        }
+    }
+
+    /// The connection is closing: everybody who waits on a stream hears it now.
+    pub(crate) fn cut_streams(&mut self, conn: Id) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let streams = std::mem::take(&mut c.streams);
+        for (request, _) in std::mem::take(&mut c.stream_requests) {
+            self.events.push(Event::OpenedStream { request, stream: None });
+        }
+        self.end_splices(conn, streams);
+    }
+
+    pub(crate) fn end_splices(&mut self, conn: Id, streams: FxHashMap<u64, Stream>) {
+        for (stream, s) in streams {
+            if s.wanted.is_some() {
+                self.events.push(Event::Read { conn, stream, data: Err(Cut::Closed) });
+            }
+            if s.report {
+                self.events.push(Event::Written { conn, stream, cut: Some(Cut::Closed) });
+            }
+            for socket in [s.from_socket, s.to_socket].into_iter().flatten() {
+                self.drop_tcp(socket, true);
+            }
+            if s.spliced {
+                let end = s.splice_end.unwrap_or(SpliceEnd::Closed);
+                self.events.push(Event::SpliceDone { conn, stream, sent: s.sent, received: s.received, end });
+            }
+        }
+    }
+}
+
+/// Writes until the queue is empty or noq wants no more. Returns the bytes taken.
+pub(crate) fn write_all(conn: &mut q::Connection, raw: u64, queue: &mut VecDeque<Bytes>) -> Result<u64, Cut> {
+    let mut total = 0;
+    while !queue.is_empty() {
+        let chunks = queue.make_contiguous();
+        let before = chunks.len();
+        let mut rest = &mut chunks[..];
+        let written = conn.send_stream(stream_id(raw)).write_chunks(&mut rest);
+        let taken = before - rest.len();
+        queue.drain(..taken);
+        match written {
+            Ok(n) => total += n as u64,
+            Err(q::WriteError::Blocked) => break,
+            Err(q::WriteError::Stopped(code)) => return Err(Cut::Code(code.into_inner())),
+            Err(q::WriteError::ClosedStream) => return Err(Cut::Closed),
+        }
+    }
+    Ok(total)
+}

@@ -1,0 +1,170 @@
+//! The endpoint's UDP socket: batches in, segmentation offload out.
+
+use super::addr;
+use bytes::BytesMut;
+use noq_proto as q;
+use noq_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
+use std::collections::VecDeque;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::num::NonZeroUsize;
+use std::os::fd::{AsRawFd, RawFd};
+
+/// The kernel takes at most 64 KiB in one segmented send.
+const MAX_BATCH_BYTES: usize = 64_000;
+/// Receives per readiness event before other work gets its turn.
+const RECEIVE_ROUNDS: usize = 4;
+const SOCKET_BUFFER: usize = 8 << 20;
+const MAX_DATAGRAM: usize = 65_535;
+
+/// One packet that came in.
+pub(crate) struct Packet {
+    pub(crate) from: SocketAddr,
+    pub(crate) to: Option<IpAddr>,
+    pub(crate) ecn: Option<q::EcnCodepoint>,
+    pub(crate) data: BytesMut,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct UdpCounters {
+    pub(crate) rx_packets: u64,
+    pub(crate) tx_packets: u64,
+    pub(crate) rx_calls: u64,
+    pub(crate) tx_calls: u64,
+    pub(crate) send_errors: u64,
+    /// Claimed to come from the range of virtual addresses.
+    pub(crate) spoofed: u64,
+}
+
+pub(crate) struct Udp {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    v6: bool,
+    buffers: Vec<u8>,
+    /// Sends that found the socket's buffer full, in order.
+    blocked: VecDeque<(q::Transmit, Vec<u8>)>,
+    pub(crate) counters: UdpCounters,
+}
+
+impl Udp {
+    pub(crate) fn bind(listen: SocketAddr) -> io::Result<Self> {
+        let raw = socket2::Socket::new(socket2::Domain::for_address(listen), socket2::Type::DGRAM, None)?;
+        if listen.is_ipv6() {
+            raw.set_only_v6(false)?;
+        }
+        raw.bind(&listen.into())?;
+        let socket: UdpSocket = raw.into();
+        let state = UdpSocketState::new((&socket).into())?;
+        // The kernel grants less where its limits say so; that is fine.
+        let _ = state.set_recv_buffer_size((&socket).into(), SOCKET_BUFFER);
+        let _ = state.set_send_buffer_size((&socket).into(), SOCKET_BUFFER);
+        Ok(Self {
+            v6: listen.is_ipv6(),
+            socket,
+            state,
+            buffers: vec![0; BATCH_SIZE * MAX_DATAGRAM],
+            blocked: VecDeque::new(),
+            counters: UdpCounters::default(),
+        })
+    }
+
+    pub(crate) fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    pub(crate) fn is_v6(&self) -> bool {
+        self.v6
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    pub(crate) fn may_fragment(&self) -> bool {
+        self.state.may_fragment()
+    }
+
+    /// How many packets of `mtu` bytes one segmented send may hold.
+    pub(crate) fn batch_limit(&self, mtu: u16) -> NonZeroUsize {
+        let by_bytes = MAX_BATCH_BYTES / usize::from(mtu.max(1200));
+        NonZeroUsize::new(self.state.max_gso_segments().get().min(by_bytes)).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    /// Appends what has arrived; true when more may be waiting.
+    pub(crate) fn receive(&mut self, out: &mut Vec<Packet>) -> bool {
+        let mut metas = [RecvMeta::default(); BATCH_SIZE];
+        for _ in 0..RECEIVE_ROUNDS {
+            let mut chunks = self.buffers.chunks_exact_mut(MAX_DATAGRAM);
+            let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+                std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+            let Ok(n) = self.state.recv((&self.socket).into(), &mut slices, &mut metas) else {
+                return false;
+            };
+            self.counters.rx_calls += 1;
+            for (meta, slice) in metas[..n].iter().zip(&slices) {
+                if addr::is_virtual(&meta.addr) {
+                    self.counters.spoofed += 1;
+                    continue;
+                }
+                for segment in slice[..meta.len].chunks(meta.stride.max(1)) {
+                    self.counters.rx_packets += 1;
+                    // One allocation per packet: a slow reader that keeps one packet pins nothing else.
+                    out.push(Packet {
+                        from: meta.addr,
+                        to: meta.dst_ip,
+                        ecn: meta.ecn.and_then(|e| q::EcnCodepoint::from_bits(e as u8)),
+                        data: BytesMut::from(segment),
+                    });
+                }
+            }
+            if n < BATCH_SIZE {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether sends wait for room in the socket's buffer.
+    pub(crate) fn is_blocked(&self) -> bool {
+        !self.blocked.is_empty()
+    }
+
+    /// Sends, or keeps the packets until the socket is writable.
+    pub(crate) fn send(&mut self, transmit: q::Transmit, data: &[u8]) {
+        if self.is_blocked() || !self.try_send(&transmit, data) {
+            self.blocked.push_back((transmit, data.to_vec()));
+        }
+    }
+
+    /// The socket became writable.
+    pub(crate) fn flush(&mut self) {
+        while let Some((transmit, data)) = self.blocked.pop_front() {
+            if !self.try_send(&transmit, &data) {
+                self.blocked.push_front((transmit, data));
+                return;
+            }
+        }
+    }
+
+    fn try_send(&mut self, t: &q::Transmit, data: &[u8]) -> bool {
+        let out = noq_udp::Transmit {
+            destination: t.destination,
+            ecn: t.ecn.and_then(|e| noq_udp::EcnCodepoint::from_bits(e as u8)),
+            contents: &data[..t.size],
+            segment_size: t.segment_size,
+            src_ip: t.src_ip,
+        };
+        self.counters.tx_calls += 1;
+        match self.state.try_send((&self.socket).into(), &out) {
+            Ok(()) => {
+                self.counters.tx_packets += t.segment_size.map_or(1, |s| t.size.div_ceil(s)) as u64;
+                true
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => false,
+            Err(_) => {
+                self.counters.send_errors += 1;
+                true
+            }
+        }
+    }
+}

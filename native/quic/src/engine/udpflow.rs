@@ -1,0 +1,338 @@
+//! UDP of the local side. A flow joins one local peer (agent) or one connected socket (connector) to the
+//! datagrams of a connection that carry the flow's prefix.
+
+use super::conn::Route;
+use super::core::{Engine, KIND_UDP_FLOW, KIND_UDP_LISTENER, TimerKey};
+use super::datagrams::Enqueued;
+use super::types::{Event, FramePrefix, Id, UdpEnd, UdpFlowStats};
+use crate::fragment::Reassembler;
+use bytes::{Bytes, BytesMut};
+use rustc_hash::FxHashMap;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+/// Datagrams read from one socket per turn.
+const TURN: usize = 256;
+/// Local peers that wait for the owner's word, per listener.
+const MAX_PENDING_PEERS: usize = 1024;
+/// Datagrams held for one of them.
+const MAX_HELD: usize = 16;
+const MAX_UDP_PAYLOAD: usize = 65_507;
+
+/// Whom the datagrams of a flow are for on the local side.
+enum Local {
+    /// A connected socket of its own.
+    Socket(UdpSocket),
+    /// A peer of a listener.
+    Peer { listener: Id, peer: PeerKey },
+}
+
+pub(crate) struct UdpFlow {
+    local: Local,
+    conn: Id,
+    prefix: FramePrefix,
+    idle: Duration,
+    last: Instant,
+    reassembler: Reassembler,
+    next_packet: u16,
+    stats: UdpFlowStats,
+}
+
+/// A local peer: its address, and for SOCKS5 the request header that names the destination.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct PeerKey {
+    address: SocketAddr,
+    header: Bytes,
+}
+
+enum PeerState {
+    /// The owner was told; first datagrams are held.
+    Pending { held: Vec<Bytes> },
+    Bound { flow: Id },
+}
+
+pub(crate) struct UdpListening {
+    socket: UdpSocket,
+    socks: bool,
+    peers: FxHashMap<PeerKey, PeerState>,
+    pending: FxHashMap<Id, PeerKey>,
+}
+
+/// Length of the SOCKS5 UDP request header (RFC 1928 §7), if the datagram has a whole one that asks for
+/// no fragmentation.
+fn socks_header(datagram: &[u8]) -> Option<usize> {
+    let [0, 0, 0, kind, rest @ ..] = datagram else { return None };
+    let address = match kind {
+        1 => 4,
+        4 => 16,
+        3 => 1 + usize::from(*rest.first()?),
+        _ => return None,
+    };
+    let length = 4 + address + 2;
+    (datagram.len() >= length).then_some(length)
+}
+
+impl Engine {
+    pub(crate) fn listen_udp(&mut self, id: Id, socket: UdpSocket, socks: bool) {
+        let token = KIND_UDP_LISTENER << 32 | u64::from(id);
+        let ready = socket.set_nonblocking(true).and_then(|()| self.poller.add(socket.as_raw_fd(), token));
+        if ready.is_ok() {
+            let listening = UdpListening { socket, socks, peers: FxHashMap::default(), pending: FxHashMap::default() };
+            self.udp_listeners.insert(id, listening);
+            self.udp_listener_ready(id, true);
+        }
+    }
+
+    pub(crate) fn udp_listener_ready(&mut self, id: Id, readable: bool) {
+        if !readable {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.udp_buffer);
+        buffer.resize(MAX_UDP_PAYLOAD, 0);
+        let mut budget = TURN;
+        while budget > 0 {
+            budget -= 1;
+            let Some(l) = self.udp_listeners.get(&id) else { break };
+            match l.socket.recv_from(&mut buffer) {
+                Ok((n, from)) => self.from_local_peer(id, from, &buffer[..n]),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                // A peer that went away reports itself here (ICMP); others go on.
+                Err(_) => {}
+            }
+        }
+        if budget == 0 {
+            self.timers.insert((Instant::now(), TimerKey::UdpTurn(id)));
+        }
+        self.udp_buffer = buffer;
+    }
+
+    pub(crate) fn udp_turn(&mut self, id: Id) {
+        self.udp_listener_ready(id, true);
+        self.udp_flow_ready(id, true);
+    }
+
+    fn from_local_peer(&mut self, listener: Id, from: SocketAddr, datagram: &[u8]) {
+        let Some(l) = self.udp_listeners.get_mut(&listener) else { return };
+        let header = if l.socks { socks_header(datagram) } else { Some(0) };
+        let Some(header) = header else {
+            self.drops.udp_peers_refused += 1;
+            return;
+        };
+        let key = PeerKey { address: from, header: Bytes::copy_from_slice(&datagram[..header]) };
+        let payload = &datagram[header..];
+        match l.peers.get_mut(&key) {
+            Some(PeerState::Bound { flow }) => {
+                let flow = *flow;
+                self.from_local(flow, payload);
+            }
+            Some(PeerState::Pending { held, .. }) if held.len() < MAX_HELD => held.push(Bytes::copy_from_slice(payload)),
+            Some(PeerState::Pending { .. }) => self.drops.udp_peers_refused += 1,
+            None if l.pending.len() >= MAX_PENDING_PEERS => self.drops.udp_peers_refused += 1,
+            None => self.new_local_peer(listener, key, payload),
+        }
+    }
+
+    fn new_local_peer(&mut self, listener: Id, key: PeerKey, payload: &[u8]) {
+        let id = self.new_remote_id();
+        let Some(l) = self.udp_listeners.get_mut(&listener) else { return };
+        l.pending.insert(id, key.clone());
+        l.peers.insert(key.clone(), PeerState::Pending { held: vec![Bytes::copy_from_slice(payload)] });
+        self.events.push(Event::UdpPeer { listener, peer: id, remote: key.address, header: key.header });
+    }
+
+    pub(crate) fn bind_udp_peer(&mut self, flow: Id, listener: Id, peer: Id, conn: Id, prefix: FramePrefix, idle: Duration) {
+        let found = self.udp_listeners.get_mut(&listener).and_then(|l| {
+            let key = l.pending.remove(&peer)?;
+            let state = l.peers.insert(key.clone(), PeerState::Bound { flow });
+            Some((key, state))
+        });
+        let Some((key, state)) = found else {
+            self.events.push(Event::UdpFlowClosed { flow, end: UdpEnd::Closed });
+            return;
+        };
+        self.start_flow(flow, Local::Peer { listener, peer: key }, conn, prefix, idle);
+        if let Some(PeerState::Pending { held, .. }) = state {
+            held.iter().for_each(|payload| self.from_local(flow, payload));
+        }
+    }
+
+    pub(crate) fn reject_udp_peer(&mut self, listener: Id, peer: Id) {
+        let Some(l) = self.udp_listeners.get_mut(&listener) else { return };
+        if let Some(key) = l.pending.remove(&peer)
+            && let Some(PeerState::Pending { held, .. }) = l.peers.remove(&key)
+        {
+            self.drops.udp_peers_refused += held.len() as u64;
+        }
+    }
+
+    pub(crate) fn dial_udp(&mut self, flow: Id, socket: UdpSocket, conn: Id, prefix: FramePrefix, idle: Duration) {
+        let token = KIND_UDP_FLOW << 32 | u64::from(flow);
+        match socket.set_nonblocking(true).and_then(|()| self.poller.add(socket.as_raw_fd(), token)) {
+            Ok(()) => self.start_flow(flow, Local::Socket(socket), conn, prefix, idle),
+            Err(_) => self.events.push(Event::UdpFlowClosed { flow, end: UdpEnd::Error }),
+        }
+    }
+
+    fn start_flow(&mut self, id: Id, local: Local, conn: Id, prefix: FramePrefix, idle: Duration) {
+        let now = Instant::now();
+        let routed = self.conns.get_mut(&conn).is_some_and(|c| c.routes.add(&prefix, |fragment| Route::Udp { flow: id, fragment }));
+        let flow = UdpFlow { local, conn, prefix, idle, last: now, reassembler: Reassembler::default(), next_packet: 0, stats: UdpFlowStats::default() };
+        self.udp_flows.insert(id, flow);
+        if !routed {
+            return self.end_udp_flow(id, UdpEnd::Closed);
+        }
+        self.timers.insert((now + idle, TimerKey::UdpFlow(id)));
+    }
+
+    pub(crate) fn udp_flow_timer(&mut self, id: Id, now: Instant) {
+        let Some(f) = self.udp_flows.get(&id) else { return };
+        let due = f.last + f.idle;
+        if due <= now {
+            self.end_udp_flow(id, UdpEnd::Idle);
+        } else {
+            self.timers.insert((due, TimerKey::UdpFlow(id)));
+        }
+    }
+
+    pub(crate) fn udp_flow_ready(&mut self, id: Id, readable: bool) {
+        if !readable || !self.udp_flows.contains_key(&id) {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.udp_buffer);
+        buffer.resize(MAX_UDP_PAYLOAD, 0);
+        let mut budget = TURN;
+        while budget > 0 {
+            budget -= 1;
+            let Some(UdpFlow { local: Local::Socket(socket), .. }) = self.udp_flows.get(&id) else { break };
+            match socket.recv(&mut buffer) {
+                Ok(n) => self.from_local(id, &buffer[..n]),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                // The backend's port is closed for now (ICMP): the flow waits for its idle timeout.
+                Err(_) => {}
+            }
+        }
+        if budget == 0 {
+            self.timers.insert((Instant::now(), TimerKey::UdpTurn(id)));
+        }
+        self.udp_buffer = buffer;
+    }
+
+    /// A payload from the local side into the connection.
+    fn from_local(&mut self, id: Id, payload: &[u8]) {
+        let now = Instant::now();
+        let Some(f) = self.udp_flows.get_mut(&id) else { return };
+        let Some(c) = self.conns.get_mut(&f.conn) else { return };
+        f.last = now;
+        let next = &mut f.next_packet;
+        let outcome = c.enqueue(id, &f.prefix, payload, usize::MAX, || super::datagrams::take_packet_id(next, 0), now);
+        match outcome {
+            Enqueued::Yes => f.stats.sent += 1,
+            Enqueued::TooLarge | Enqueued::Refused => f.stats.dropped += 1,
+        }
+        let conn = f.conn;
+        self.mark(conn);
+    }
+
+    /// A payload from the connection to the local side.
+    pub(crate) fn deliver_udp(&mut self, id: Id, fragment: bool, payload: &[u8], now: Instant) {
+        let Some(f) = self.udp_flows.get_mut(&id) else { return };
+        f.last = now;
+        if !fragment {
+            return self.to_local(id, payload);
+        }
+        match f.reassembler.insert(payload, now) {
+            Ok(Some(whole)) => self.to_local(id, &whole),
+            Ok(None) => {}
+            Err(_) => {
+                f.stats.dropped += 1;
+                self.drops.flow_reassembly += 1;
+            }
+        }
+    }
+
+    fn to_local(&mut self, id: Id, payload: &[u8]) {
+        let Some(f) = self.udp_flows.get_mut(&id) else { return };
+        let sent = match &f.local {
+            Local::Socket(socket) => socket.send(payload),
+            Local::Peer { listener, peer } => match self.udp_listeners.get(listener) {
+                Some(l) if peer.header.is_empty() => l.socket.send_to(payload, peer.address),
+                Some(l) => {
+                    let mut framed = BytesMut::with_capacity(peer.header.len() + payload.len());
+                    framed.extend_from_slice(&peer.header);
+                    framed.extend_from_slice(payload);
+                    l.socket.send_to(&framed, peer.address)
+                }
+                None => Err(ErrorKind::NotConnected.into()),
+            },
+        };
+        match sent {
+            Ok(_) => f.stats.received += 1,
+            Err(_) => {
+                f.stats.dropped += 1;
+                self.drops.flow_socket_full += 1;
+            }
+        }
+    }
+
+    pub(crate) fn end_udp_flow(&mut self, id: Id, end: UdpEnd) {
+        let Some(f) = self.udp_flows.remove(&id) else { return };
+        if let Local::Peer { listener, peer } = &f.local
+            && let Some(l) = self.udp_listeners.get_mut(listener)
+        {
+            l.peers.remove(peer);
+        }
+        if let Some(c) = self.conns.get_mut(&f.conn) {
+            c.routes.remove(&f.prefix);
+            c.queue.remove(id);
+        }
+        self.timers.remove(&(f.last + f.idle, TimerKey::UdpFlow(id)));
+        self.events.push(Event::UdpFlowClosed { flow: id, end });
+    }
+
+    pub(crate) fn udp_flow_stats(&self, id: Id) -> Option<UdpFlowStats> {
+        self.udp_flows.get(&id).map(|f| f.stats)
+    }
+
+    pub(crate) fn close_listener(&mut self, id: Id) {
+        self.tcp_listeners.remove(&id);
+        let Some(l) = self.udp_listeners.remove(&id) else { return };
+        for state in l.peers.into_values() {
+            if let PeerState::Bound { flow } = state {
+                self.end_udp_flow(flow, UdpEnd::Closed);
+            }
+        }
+    }
+}
+
+/// Binds a socket that talks to `remote` alone.
+pub fn connected_udp_socket(remote: SocketAddr) -> std::io::Result<UdpSocket> {
+    let any: IpAddr = if remote.is_ipv4() { [0u8; 4].into() } else { [0u8; 16].into() };
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
+    socket.connect(remote)?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::socks_header;
+
+    #[test]
+    fn a_socks_header_ends_after_the_port() {
+        assert_eq!(socks_header(&[0, 0, 0, 1, 127, 0, 0, 1, 0, 53, b'x']), Some(10));
+        assert_eq!(socks_header(&[0, 0, 0, 3, 2, b'a', b'b', 0, 53]), Some(9));
+        let mut v6 = vec![0, 0, 0, 4];
+        v6.extend([0; 18]);
+        assert_eq!(socks_header(&v6), Some(22));
+    }
+
+    #[test]
+    fn fragments_unknown_kinds_and_short_headers_are_refused() {
+        assert_eq!(socks_header(&[0, 0, 1, 1, 127, 0, 0, 1, 0, 53]), None);
+        assert_eq!(socks_header(&[0, 0, 0, 9, 127, 0, 0, 1, 0, 53]), None);
+        assert_eq!(socks_header(&[0, 0, 0, 1, 127, 0, 0, 1, 0]), None);
+        assert_eq!(socks_header(&[0, 0, 0, 3, 9, b'a', 0, 53]), None);
+        assert_eq!(socks_header(&[0, 0, 0, 3]), None);
+    }
+}

@@ -1,0 +1,228 @@
+import type { Endpoint } from './endpoint.ts';
+import { QuicError } from './errors.ts';
+import { connectionStats, pathInfo, statusOf } from './convert.ts';
+import type { NativeEvent } from './native.ts';
+import { QuicStream, type RecvStream, type SendStream } from './stream.ts';
+import type { CloseInfo, ConnectionEvent, ConnectionStats, PathInfo, PathStatus } from './types.ts';
+import type { VirtualPath } from './virtual.ts';
+
+type Connected = Extract<NativeEvent, { type: 'connected' }>;
+
+/**
+ * A connection whose handshake is complete. It delivers no stream and no datagram before `accept()`: the
+ * caller looks at `peerChain` first and calls `close()` if it does not like what it sees.
+ */
+export class Connection implements AsyncDisposable {
+  readonly id: number;
+  readonly side: 'client' | 'server';
+  readonly alpn: string;
+  /** The virtual path on which it was accepted. */
+  readonly virtualPath: VirtualPath | undefined;
+  /** DER, leaf first; empty when the peer presented none. */
+  readonly peerChain: readonly Uint8Array[];
+  /** The chain comes from a ticket and was not verified in this handshake. */
+  readonly resumed: boolean;
+  /** Resolves once, never rejects. */
+  readonly closed: Promise<CloseInfo>;
+  onBiStream: ((stream: QuicStream) => void) | undefined;
+  onUniStream: ((stream: RecvStream) => void) | undefined;
+  /** Datagrams that no rule, virtual path or UDP flow takes. */
+  onDatagrams: ((batch: Uint8Array[]) => void) | undefined;
+  onEvent: ((event: ConnectionEvent) => void) | undefined;
+  /** Our address as the peer sees it. */
+  observedAddress: string | undefined;
+  readonly #endpoint: Endpoint;
+  readonly #streams = new Map<number, QuicStream>();
+  readonly #closed = Promise.withResolvers<CloseInfo>();
+  #remoteAddress: string;
+  #maxDatagramSize: number;
+  #closeInfo: CloseInfo | undefined;
+
+  /** @internal */
+  constructor(endpoint: Endpoint, event: Connected, virtualPath: VirtualPath | undefined) {
+    this.#endpoint = endpoint;
+    this.id = event.conn;
+    this.side = event.isServer ? 'server' : 'client';
+    this.alpn = event.alpn;
+    this.virtualPath = virtualPath;
+    this.peerChain = event.peerChain;
+    this.resumed = event.resumed;
+    this.closed = this.#closed.promise;
+    this.#remoteAddress = event.remote;
+    this.#maxDatagramSize = event.maxDatagram;
+  }
+
+  /** `ip:port` of the peer on the first path, or a virtual address. */
+  get remoteAddress(): string {
+    return this.#remoteAddress;
+  }
+
+  /** Largest datagram that fits now, in bytes. */
+  get maxDatagramSize(): number {
+    return this.#maxDatagramSize;
+  }
+
+  get isClosed(): boolean {
+    return this.#closeInfo !== undefined;
+  }
+
+  /** @internal */
+  get native() {
+    return this.#endpoint.native;
+  }
+
+  /** Lets streams and datagrams through. */
+  accept(): void {
+    this.native.accept(this.id);
+  }
+
+  /** Waits until the peer's limits allow another stream. @throws QuicError ERR_CLOSED. */
+  async openBi(): Promise<QuicStream> {
+    return this.#open(true);
+  }
+
+  /** @throws QuicError ERR_CLOSED. */
+  async openUni(): Promise<SendStream> {
+    return this.#open(false);
+  }
+
+  /** False when it is larger than `maxDatagramSize`. One that finds the queue full is dropped and counted. */
+  sendDatagram(data: Uint8Array): boolean {
+    if (data.length > this.#maxDatagramSize || this.isClosed) return false;
+    this.native.sendDatagram(this.id, data);
+    return true;
+  }
+
+  async paths(): Promise<PathInfo[]> {
+    const event = await this.#endpoint.request('paths', (r) => this.native.paths(this.id, r));
+    return event.paths.map(pathInfo);
+  }
+
+  /**
+   * Opens a further path and returns its number; it carries data once `path-opened` has come.
+   * @throws QuicError ERR_CONNECT: no multipath, too many paths, server side.
+   */
+  async openPath(address: string, options?: { status?: PathStatus }): Promise<number> {
+    const backup = options?.status === 'backup';
+    const start = (r: number) => this.native.openPath(this.id, address, backup, r);
+    const event = await this.#endpoint.request('opened-path', start);
+    if (event.path === undefined) throw new QuicError('ERR_CONNECT', `path to ${address}: ${event.error}`);
+    return event.path;
+  }
+
+  setPathStatus(path: number, status: PathStatus): void {
+    this.native.setPathStatus(this.id, path, status === 'backup');
+  }
+
+  closePath(path: number): void {
+    this.native.closePath(this.id, path);
+  }
+
+  /** Makes every path send something now that the peer has to acknowledge. */
+  ping(): void {
+    this.native.ping(this.id);
+  }
+
+  /** Undefined once the connection is gone. */
+  async stats(): Promise<ConnectionStats | undefined> {
+    const start = (r: number) => this.native.connectionStats(this.id, r);
+    const event = await this.#endpoint.request('connection-stats', start);
+    return event.stats === undefined ? undefined : connectionStats(event.stats);
+  }
+
+  /** Ends the connection at once; streams and splices on it are cut. */
+  close(code = 0, reason = ''): void {
+    this.native.close(this.id, code, reason);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    await this.closed;
+  }
+
+  async #open(bidi: boolean): Promise<QuicStream> {
+    if (this.isClosed) throw closedError(this.#closeInfo);
+    const start = (r: number) => this.native.openStream(this.id, bidi, r);
+    const event = await this.#endpoint.request('opened-stream', start);
+    if (event.stream === undefined) throw closedError(this.#closeInfo);
+    return this.#add(event.stream, new Uint8Array(0));
+  }
+
+  #add(id: number, first: Uint8Array): QuicStream {
+    const stream = new QuicStream(this, id, first);
+    this.#streams.set(id, stream);
+    return stream;
+  }
+
+  /** @internal */
+  handle(event: NativeEvent & { conn: number }): void {
+    switch (event.type) {
+      case 'stream-opened':
+        this.#onStream(event.stream, event.bidi, event.first);
+        break;
+      case 'read':
+        this.#streams.get(event.stream)?.onRead(event.data, event.cut);
+        break;
+      case 'written':
+        this.#streams.get(event.stream)?.onWritten(event.cut);
+        break;
+      case 'splice-done': {
+        const { sent, received, end } = event;
+        this.#streams.get(event.stream)?.onSpliceDone({ sent, received, reason: end as never });
+        this.#streams.delete(event.stream);
+        break;
+      }
+      case 'datagrams':
+        this.onDatagrams?.(event.batch);
+        break;
+      case 'max-datagram':
+        this.#maxDatagramSize = event.size;
+        break;
+      case 'observed-address':
+        this.observedAddress = event.address;
+        this.onEvent?.({ type: 'observed-address', address: event.address });
+        break;
+      case 'peer-address':
+        this.#remoteAddress = event.address;
+        this.onEvent?.({ type: 'peer-address', address: event.address });
+        break;
+      case 'stalled':
+      case 'recovered':
+        this.onEvent?.({ type: event.type });
+        break;
+      case 'path-opened':
+        this.onEvent?.({ type: 'path-opened', path: event.path, remote: event.remote });
+        break;
+      case 'path-closed':
+        this.onEvent?.({ type: 'path-closed', path: event.path });
+        break;
+      case 'path-status':
+        this.onEvent?.({ type: 'path-status', path: event.path, status: statusOf(event.backup) });
+        break;
+      default:
+        break;
+    }
+  }
+
+  #onStream(id: number, bidi: boolean, first: Uint8Array): void {
+    const stream = this.#add(id, first);
+    const handler = bidi ? this.onBiStream : this.onUniStream;
+    if (handler !== undefined) return handler(stream);
+    stream.stop(0);
+    if (bidi) stream.reset(0);
+  }
+
+  /** @internal */
+  onClosed(info: CloseInfo): void {
+    if (this.#closeInfo !== undefined) return;
+    this.#closeInfo = info;
+    for (const stream of this.#streams.values()) stream.onClosed();
+    this.#streams.clear();
+    this.#closed.resolve(info);
+  }
+}
+
+function closedError(info: CloseInfo | undefined): QuicError {
+  const why = info === undefined ? '' : ` (${info.kind}${info.reason === '' ? '' : `: ${info.reason}`})`;
+  return new QuicError('ERR_CLOSED', `the connection is closed${why}`);
+}
