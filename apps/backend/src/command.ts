@@ -56,6 +56,5 @@ export const command = defineCommand({
           .join('\n'),
       );
     await lifecycle.untilStopped();
-    return undefined;
   },
 });

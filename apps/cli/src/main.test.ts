@@ -57,7 +57,7 @@ describe('ztna backend', () => {
 
   test('announces its addresses as one JSON line and stops in order on SIGTERM', async () => {
     const child = spawn(process.execPath, [main, 'backend', '--json', ...ephemeral], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'ignore'],
     });
     const [line] = await once(createInterface(child.stdout), 'line');
     const { http, tcp, udp } = JSON.parse(line);

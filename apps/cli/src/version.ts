@@ -11,6 +11,5 @@ export const command = defineCommand({
     const { version } = JSON.parse(file) as { version: string };
     const facts = { version, node: process.version, platform: `${process.platform}-${process.arch}` };
     print(json ? JSON.stringify(facts) : `ztna ${version} (node ${facts.node}, ${facts.platform})`);
-    return undefined;
   },
 });

@@ -70,8 +70,8 @@ function start(onOutput?: (output: string, again: (text: string) => void) => voi
     now: () => clock.now(),
     setTimer: (at, callback) => clock.setTimer(at, callback),
     onOutput(output) {
-      outputs.push(output);
       onOutput?.(output, (text) => shell.input(text));
+      outputs.push(output);
     },
     onError: (error) => errors.push(error),
   });

@@ -113,7 +113,7 @@ export interface Command<S extends Options = Options> {
   readonly examples: readonly Example[];
   /** Exit codes beyond those that every command has. */
   readonly exitCodes?: Readonly<Record<number, string>>;
-  /** Returns an exit code, 0 by default. Throws for failures; a `Fault` explains itself. */
+  /** Gives an exit code; nothing is 0. Throws for failures; a `Fault` explains itself. */
   run(context: CommandContext<S>): Promise<number | undefined>;
 }
 

@@ -26,7 +26,6 @@ const serve = defineCommand({
   examples: [{ command: 'ztna serve web', description: 'Serve web' }],
   async run({ options, positionals, print }) {
     print(JSON.stringify({ options, positionals }));
-    return undefined;
   },
 });
 
