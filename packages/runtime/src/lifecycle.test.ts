@@ -26,6 +26,13 @@ test('the deadline ends what does not stop', () => {
   expect(exits).toEqual([143]);
 });
 
+test('work that ended by itself has the same deadline for its end', () => {
+  const { exits, lifecycle } = start();
+  lifecycle.startDeadline(1);
+  vi.advanceTimersByTime(10_000);
+  expect(exits).toEqual([1]);
+});
+
 test('SIGHUP runs the reload hooks one after another; a failing one does not stop the next', async () => {
   const { events, lifecycle } = start();
   const calls: string[] = [];

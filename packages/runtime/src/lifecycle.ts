@@ -71,6 +71,15 @@ export class Lifecycle implements Disposable {
     this.#onStop('SIGTERM');
   }
 
+  /** From now on the process has the deadline's time to end by itself, then it ends with `exitCode`. */
+  startDeadline(exitCode: number): void {
+    if (this.#deadline) return;
+    this.#deadline = setTimeout(() => {
+      this.log?.error({ deadlineMs: this.#deadlineMs }, 'not stopped by the deadline: ending at once');
+      this.#options.exit(exitCode);
+    }, this.#deadlineMs);
+  }
+
   /** Runs `hook` on SIGHUP. Hooks run one after another, never twice at once; what they throw is logged. */
   onReload(hook: () => unknown): void {
     this.#reloads.push(hook);
@@ -109,11 +118,7 @@ export class Lifecycle implements Disposable {
     }
     this.#received = signal;
     this.log?.info({ signal }, 'stopping');
-    this.#deadline = setTimeout(() => {
-      this.log?.error({ deadlineMs: this.#deadlineMs }, 'not stopped by the deadline: ending at once');
-      this.#options.exit(128 + signalNumber[signal]);
-    }, this.#deadlineMs);
-    this.#deadline.unref();
+    this.startDeadline(128 + signalNumber[signal]);
     this.#controller.abort(new StoppedError(signal));
   }
 

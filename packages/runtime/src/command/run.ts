@@ -112,6 +112,7 @@ async function execute(
     code = afterFailure(error, lifecycle, path, json, io);
   }
   try {
+    lifecycle.startDeadline(code || exitCode.failure);
     await stack.disposeAsync();
   } catch (error) {
     io.stderr.write(errorReport(error, path, json));
