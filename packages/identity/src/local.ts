@@ -71,7 +71,7 @@ export function loadKey(file: string, passphrase?: string): KeyObject {
     return importPrivateKey(pem, passphrase);
   } catch (cause) {
     const encrypted = pem.includes('ENCRYPTED');
-    if (encrypted && passphrase === undefined) throw identityError(file, 'the key needs a passphrase', cause);
+    if (encrypted && passphrase === undefined) throw identityError(file, 'the key needs a passphrase');
     throw identityError(
       file,
       encrypted ? 'the passphrase does not open the key' : 'it is no private key',

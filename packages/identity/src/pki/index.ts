@@ -10,5 +10,6 @@ export {
 } from '../ca/issue.ts';
 export { type InitOptions, initPki, type PkiConfig, readPkiConfig } from './directory.ts';
 export { type IssuableRole, type Issued, type IssueOptions, issueIdentity } from './issue.ts';
+export { configurationSchemaText } from './schema.ts';
 export { type CertificateSummary, describeFile, formatShown, type Shown } from './show.ts';
 export { readDocument, type Signed, type SignOptions, signDocument } from './sign.ts';

@@ -1,4 +1,5 @@
 import { createPublicKey } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   formatSpiffeId,
@@ -63,11 +64,15 @@ export async function issueIdentity(options: IssueOptions): Promise<Issued> {
 
   const place = options.site === undefined ? [options.name] : [options.site, options.name];
   const out = options.out ?? join(dir, 'issued', options.role, ...place);
+  const certificateFile = join(out, 'certificate.pem');
   const privateKeyFile = key === undefined ? undefined : join(out, 'key.pem');
+  const taken = [certificateFile, privateKeyFile].find((file) => file !== undefined && existsSync(file));
+  if (taken !== undefined && !replace) {
+    throw pkiError('file-exists', `${taken} exists already`, 'choose another --out, or --force');
+  }
   if (key !== undefined) {
     writeWhole(join(out, 'key.pem'), exportPrivateKey(key), { secret: true, replace });
   }
-  const certificateFile = join(out, 'certificate.pem');
   const chain = issued.value.map((der) => toPem('CERTIFICATE', der)).join('');
   writeWhole(certificateFile, chain, { replace });
   const bundleFile = join(out, 'trust.pem');

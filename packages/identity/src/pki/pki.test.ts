@@ -2,7 +2,6 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { stringify } from 'yaml';
 import { createRequest } from '../ca/issue.ts';
 import { generateKey } from '../keys/pkcs8.ts';
 import { loadIdentity, loadTrustBundle } from '../local.ts';
@@ -285,7 +284,7 @@ function document() {
 
 function sign(content: object, force = false) {
   const documentFile = join(home, 'document.yaml');
-  writeFileSync(documentFile, stringify(content));
+  writeFileSync(documentFile, JSON.stringify(content));
   return signDocument({ dir, documentFile, out: join(home, 'out'), force, nowMs: NOW });
 }
 

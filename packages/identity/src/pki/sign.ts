@@ -13,7 +13,7 @@ import {
 import { type Revision, type Snapshot, type TenantName, type TrustDomain, ZtnaError } from '@ztna/wire';
 import { readCertificate } from '../certificate.ts';
 import { readText, writeWhole } from '../files.ts';
-import { signSnapshot } from '../snapshot/envelope.ts';
+import { peekSnapshot, signSnapshot } from '../snapshot/envelope.ts';
 import type { KeyPair } from '../snapshot/signer.ts';
 import { openPart, type PkiConfig, pkiError, readPkiConfig } from './directory.ts';
 
@@ -146,7 +146,16 @@ function envelope(configuration: Configuration, compiled: Compiled, signer: KeyP
     requiredFeatures: [],
     content: compiled.content,
   };
-  return signSnapshot(snapshot, signer);
+  try {
+    const bytes = signSnapshot(snapshot, signer);
+    // What no component could read is not given out.
+    const read = peekSnapshot(bytes);
+    if (read.ok) return bytes;
+    throw new RangeError(read.error.detail);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw pkiError('document-limits', `no snapshot can be made for ${compiled.audience}: ${error.message}`);
+  }
 }
 
 /** Mirrors the path of the SPIFFE id, whose segments are safe as file names. */
@@ -155,7 +164,7 @@ function pathOf({ audience }: Compiled): string[] {
   return [role, ...place.slice(0, -1), `${place.at(-1)}.snapshot`];
 }
 
-/** Of the document without its tests and revision-neutral spelling: defaults are filled in. */
+/** Of what the document says, defaults filled in; its tests and its spelling do not count. */
 function digestOf({ tests: _, ...said }: Configuration): string {
   return createHash('sha256').update(JSON.stringify(said)).digest('hex');
 }

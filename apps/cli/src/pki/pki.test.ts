@@ -1,0 +1,88 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runCli } from '@ztna/runtime';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { command } from './command.ts';
+
+let home: string;
+
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), 'ztna-cli-pki-'));
+});
+afterEach(() => rmSync(home, { recursive: true, force: true }));
+
+const INIT = ['init', '--trust-domain', 'lab.example', '--no-passphrase'];
+
+it('goes from nothing to signed snapshots', async () => {
+  writeFileSync(join(home, 'conf.yaml'), document);
+  expect((await pki(...INIT)).code).toBe(0);
+  const issued = await pki('issue', '--role', 'connector', '--site', 'berlin', '--name', 'c1', '--json');
+  expect(JSON.parse(issued.out)).toMatchObject({ id: 'spiffe://lab.example/default/connector/berlin/c1' });
+  const signed = await pki('sign-snapshot', '--document', 'conf.yaml', '--out', 'snapshots');
+  expect(signed).toMatchObject({ code: 0, err: '' });
+  expect(signed.out).toMatch(/^revision 3 \(epoch 1\).*passed: 1\n/);
+  expect(signed.out).toMatch(/^agent\/laptop +web$/m);
+  const shown = await pki('show', 'snapshots/agent/laptop.snapshot', '--json');
+  expect(JSON.parse(shown.out)).toMatchObject({ type: 'snapshot', snapshot: { revision: 3 } });
+});
+
+it('leaves keys unencrypted only when told to', async () => {
+  const refused = await pki('init', '--trust-domain', 'lab.example');
+  expect(refused).toMatchObject({ code: 2, out: '' });
+  expect(refused.err).toContain('--no-passphrase');
+  writeFileSync(join(home, 'passphrase'), 'correct horse\n');
+  const made = await pki('init', '--trust-domain', 'lab.example', '--passphrase-file', 'passphrase');
+  expect(made.code).toBe(0);
+  expect(readFileSync(join(home, 'pki/issuing.key'), 'utf8')).toContain('ENCRYPTED');
+  expect(await pki('issue', '--role', 'agent', '--name', 'a')).toMatchObject({ code: 3 });
+  const agent = await pki('issue', '--role', 'agent', '--name', 'a', '--passphrase-file', 'passphrase');
+  expect(agent.code).toBe(0);
+});
+
+it('explains a wrong document by file, line and field', async () => {
+  await pki(...INIT);
+  writeFileSync(join(home, 'conf.yaml'), document.replace('services: [web]', 'services: [wbe]'));
+  const { code, out, err } = await pki('sign-snapshot', '--document', 'conf.yaml', '--out', 'snapshots');
+  expect([code, out]).toEqual([3, '']);
+  expect(err).toContain('conf.yaml:9:');
+  expect(err).toContain('policies[0].services[0]: wbe is no service of this document');
+});
+
+it('prints the schema', async () => {
+  expect(JSON.parse((await pki('schema')).out)).toMatchObject({ title: 'ZTNA configuration document' });
+});
+
+const document = `trustDomain: lab.example
+revision: 3
+sites: [{ name: berlin, connectors: [c1] }]
+intermediates: [{ name: eu-1, addresses: ['127.0.0.1:4433'] }]
+services:
+  - { name: web, connectors: [berlin/c1], ports: [{ transport: tcp, port: 80, backend: 'host:80' }] }
+agents: [{ name: laptop, subject: alice }]
+policies:
+  - { name: p, who: { subjects: [alice] }, services: [web] }
+tests: [{ who: laptop, service: web, expect: allow }]
+`;
+
+async function pki(...argv: string[]) {
+  let out = '';
+  let err = '';
+  const write = (add: (text: string) => void) => ({ write: (text: string) => add(text) });
+  const io = {
+    stdout: write((text) => {
+      out += text;
+    }),
+    stderr: write((text) => {
+      err += text;
+    }),
+    env: {},
+    cwd: home,
+  };
+  const root = {
+    name: 'ztna',
+    summary: 'test',
+    members: [{ name: 'pki', summary: command.summary, load: async () => command }],
+  };
+  return { code: await runCli(root, ['pki', ...argv], io), out, err };
+}
