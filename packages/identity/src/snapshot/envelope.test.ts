@@ -121,6 +121,10 @@ it('the issuing authority cannot delegate a snapshot key, the root can', async (
   expect(codeOf(signSnapshot(snapshot(), byIssuing))).toBe('untrusted-signer');
   const byRoot = { key: ca.snapshot.key, certificate: await crafted(ca.root, how) };
   expect(codeOf(signSnapshot(snapshot(), byRoot))).toBe('ok');
+  for (const usages of [['1.3.6.1.5.5.7.3.2'], [SNAPSHOT_SIGNING_EKU, '1.3.6.1.5.5.7.3.2']]) {
+    const forTls = { key: ca.snapshot.key, certificate: await crafted(ca.root, { ...how, usages }) };
+    expect(codeOf(signSnapshot(snapshot(), forTls))).toBe('untrusted-signer');
+  }
 });
 
 function snapshot(changes: Partial<Snapshot> = {}): Snapshot {

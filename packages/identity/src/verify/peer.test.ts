@@ -70,6 +70,12 @@ describe('the chain', () => {
     const below = await crafted({ key: leaf.key, certificate: leaf.chain[0] ?? new Uint8Array() }, {});
     expect(codeOf([below, ...leaf.chain])).toBe('untrusted');
   });
+  it('an issuer that may sign certificates by its key usage, but is no authority', async () => {
+    const { key } = await issued(ca.issuing, LAPTOP);
+    const keyUsage = x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyCertSign;
+    const middle = await crafted(ca.root, { key, keyUsage });
+    expect(codeOf([await crafted({ key, certificate: middle }, {}), middle])).toBe('untrusted');
+  });
   it('an authority below the issuing one, which may have none', async () => {
     const key = (await issued(ca.issuing, LAPTOP)).key;
     const keyUsage = x509.KeyUsageFlags.keyCertSign;
