@@ -30,12 +30,17 @@ export class Backoff {
     this.#since = now;
   }
 
-  /** Delay in ms before the next attempt. `random` is uniform in [0, 1). */
+  /** True during the first while after a loss, when retries are capped lower. */
+  isFast(now: number): boolean {
+    return now - this.#since < this.#config.fastMs;
+  }
+
+  /** Delay in ms from the attempt before to the next. `random` is uniform in [0, 1). */
   next(now: number, random: number): number {
-    const { baseMs, maxMs, fastCapMs, fastMs } = this.#config;
+    const { baseMs, maxMs, fastCapMs } = this.#config;
     const attempt = this.#attempts++;
     if (attempt === 0) return 0;
-    const cap = now - this.#since < fastMs ? Math.min(fastCapMs, maxMs) : maxMs;
+    const cap = this.isFast(now) ? Math.min(fastCapMs, maxMs) : maxMs;
     const full = Math.min(cap, baseMs * 2 ** Math.min(attempt - 1, 20));
     return Math.round(full / 2 + (full / 2) * random);
   }

@@ -19,7 +19,7 @@ export function makeHello(local: LocalInfo, revision: Revision, now: number): He
     versions: [PROTOCOL_VERSION],
     features: local.features,
     tenant: local.tenant,
-    timeMs: now,
+    timeMs: Math.floor(now),
     instance: local.instance,
     software: local.software,
     revision,

@@ -66,6 +66,9 @@ export class OuterLink {
   #attempt: Attempt | undefined;
   #active: Active | undefined;
   #previous: ConnectionKey | undefined;
+  /** It has worked before: an attempt that takes long then means that nobody is there. */
+  #worked = false;
+  #startedAt = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
   constructor(name: string, host: LinkHost) {
@@ -157,15 +160,25 @@ export class OuterLink {
     if (!to || (this.#active && !this.#active.leaving)) return;
     const connection = this.#host.nextConnection();
     this.#attempt = { connection, to, helloSent: false };
-    this.#host.setTimer(this, now + this.#host.connectTimeoutMs);
+    this.#startedAt = now;
+    this.#host.setTimer(this, now + this.#attemptTimeout(now));
     this.#host.emit({ type: 'connect', connection, to });
   }
 
   #retry(now: number) {
     if (this.#stopped || this.#candidates.length === 0) return;
     const delay = this.#backoff.next(now, this.#host.random());
-    if (delay === 0) return this.#connect(now);
-    this.#host.setTimer(this, now + delay);
+    const at = this.#startedAt + delay;
+    if (delay === 0 || at <= now) return this.#connect(now);
+    this.#host.setTimer(this, at);
+  }
+
+  /** Short while a restart is likely: QUIC sends its first packet again only after a second, then two, then four. */
+  #attemptTimeout(now: number): number {
+    const { connectTimeoutMs, backoff } = this.#host;
+    return this.#worked && this.#backoff.isFast(now)
+      ? Math.min(connectTimeoutMs, backoff.fastCapMs)
+      : connectTimeoutMs;
   }
 
   #onConnected(connection: ConnectionKey, identity: PeerIdentity, now: number) {
@@ -216,6 +229,7 @@ export class OuterLink {
     if (refusal) return this.#refuse(refusal, now);
     const previous = this.#active;
     this.#attempt = undefined;
+    this.#worked = true;
     this.#active = { connection: attempt.connection, to: attempt.to, since: now, leaving: false };
     this.#host.cancelTimer(this);
     this.#event('info', 'intermediate.connected', { intermediate: attempt.to.name });

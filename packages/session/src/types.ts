@@ -19,7 +19,7 @@ export interface PeerIdentity {
  * A protocol core without IO. The shell calls `handleInput` for everything that happens, then takes
  * outputs until there is none, then sets one timer for `pollTimeout` and calls `handleTimeout` when it fires.
  *
- * `now` is in milliseconds since the Unix epoch (grants are valid by it) and must never go back.
+ * `now` is in milliseconds since the Unix epoch (grants are valid by it), may have a fraction, and must never go back.
  */
 export interface Core<Input, Output> {
   handleInput(input: Input, now: number): void;

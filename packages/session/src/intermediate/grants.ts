@@ -57,8 +57,8 @@ export function issueGrant(
     subject: terms.subject,
     services: terms.services,
     policyRevision: snapshot.revision,
-    notBeforeMs: now,
-    notAfterMs: now + config.grantValidityMs,
+    notBeforeMs: Math.floor(now),
+    notAfterMs: Math.floor(now) + config.grantValidityMs,
     requiredFeatures: [],
   };
   return { grant, signed: deps.signGrant(grant) };

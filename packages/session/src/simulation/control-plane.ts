@@ -1,0 +1,129 @@
+import {
+  decodeGrant,
+  encodeGrant,
+  type Grant,
+  type Revision,
+  type SignedGrant,
+  type SpiffeId,
+  toHex,
+} from '@ztna/wire';
+import type { VerifyGrant } from '../grant.ts';
+import type { AgentSnapshot, ConnectorSnapshot, IntermediateSnapshot } from '../snapshot.ts';
+import { agentId, component, connectorId, intermediateId, service, subjectOf, TENANT } from './names.ts';
+
+export interface Layout {
+  readonly agents: readonly string[];
+  readonly intermediates: readonly string[];
+  /** Connector → services that it may serve. */
+  readonly connectors: Readonly<Record<string, readonly string[]>>;
+}
+
+/** The administrator and the CA in one: what is allowed, and which grants were really signed. */
+export class ControlPlane {
+  readonly layout: Layout;
+  /** `agent|service` */
+  readonly allowed = new Set<string>();
+  readonly revoked = new Set<SpiffeId>();
+  revision = 1;
+  /** Every grant ever signed, for the model and for thieves. */
+  readonly issued: { readonly grant: Grant; readonly signed: SignedGrant }[] = [];
+  readonly #genuine = new Set<string>();
+
+  constructor(layout: Layout) {
+    this.layout = layout;
+  }
+
+  get services(): string[] {
+    return [...new Set(Object.values(this.layout.connectors).flat())].sort();
+  }
+
+  isAllowed(agent: string, name: string): boolean {
+    return this.allowed.has(`${agent}|${name}`) && !this.revoked.has(agentId(agent));
+  }
+
+  sign(issuer: SpiffeId): (grant: Grant) => SignedGrant {
+    return (grant) => {
+      const bytes = encodeGrant(grant);
+      const signature = new TextEncoder().encode(`by ${issuer}`);
+      const signed = { grant: bytes, signature, issuerChain: [new TextEncoder().encode(issuer)] };
+      this.#genuine.add(`${issuer}|${toHex(bytes)}`);
+      this.issued.push({ grant, signed });
+      if (this.issued.length > 2_000) this.issued.splice(0, 1_000);
+      return signed;
+    };
+  }
+
+  readonly verify: VerifyGrant = (signed) => {
+    const issuer = new TextDecoder().decode(signed.issuerChain[0] ?? new Uint8Array()) as SpiffeId;
+    if (!this.#genuine.has(`${issuer}|${toHex(signed.grant)}`)) return { ok: false, reason: 'bad signature' };
+    const grant = decodeGrant(signed.grant);
+    return grant.ok ? { ok: true, grant: grant.value, issuer } : { ok: false, reason: grant.error.detail };
+  };
+
+  forAgent(name: string): AgentSnapshot {
+    const services = this.services
+      .filter((wanted) => this.isAllowed(name, wanted))
+      .map((wanted) => ({
+        name: service(wanted),
+        ports: [{ transport: 'tcp' as const, port: 80 }],
+        connectors: this.#serving(wanted),
+      }));
+    return this.#envelope({ role: 'agent' as const, services, subject: subjectOf(name), ...this.#shared() });
+  }
+
+  forConnector(name: string): ConnectorSnapshot {
+    const services = (this.layout.connectors[name] ?? []).map((served) => ({
+      name: service(served),
+      targets: [
+        { transport: 'tcp' as const, port: 80, backend: { host: '192.0.2.1', port: 80 }, allowLocal: false },
+      ],
+    }));
+    return this.#envelope({ role: 'connector' as const, services, rules: this.#rules(), ...this.#shared() });
+  }
+
+  forIntermediate(): IntermediateSnapshot {
+    const services = this.services.map((name) => ({ name: service(name), connectors: this.#serving(name) }));
+    return this.#envelope({
+      role: 'intermediate' as const,
+      services,
+      rules: this.#rules(),
+      ...this.#shared(),
+    });
+  }
+
+  #serving(name: string) {
+    const { connectors } = this.layout;
+    return Object.keys(connectors)
+      .filter((c) => connectors[c]?.includes(name))
+      .map(connectorId);
+  }
+
+  #rules() {
+    return [...this.allowed].map((pair) => {
+      const [agent = '', name = ''] = pair.split('|');
+      return {
+        name: pair,
+        principals: [{ agent: agentId(agent), subject: subjectOf(agent) }],
+        services: [service(name)],
+      };
+    });
+  }
+
+  #shared() {
+    const intermediates = this.layout.intermediates.map((name) => ({
+      name: component(name),
+      id: intermediateId(name),
+      addresses: [{ host: name, port: 4433 }],
+    }));
+    return { intermediates, revoked: [...this.revoked] };
+  }
+
+  #envelope<Content>(content: Content) {
+    return {
+      tenant: TENANT,
+      revision: this.revision as Revision,
+      expiresAtMs: Number.MAX_SAFE_INTEGER,
+      content,
+    };
+  }
+}

@@ -1,0 +1,106 @@
+import type { ForwardingRule } from '../intermediate/io.ts';
+import type { AgentNode } from './agent-node.ts';
+import type { ConnectorNode, OpenFlow } from './connector-node.ts';
+import type { IntermediateNode } from './intermediate-node.ts';
+import { shortName } from './names.ts';
+import type { World } from './world.ts';
+
+/** Says at every moment what must not be. Knows the policy and the signed grants, nothing of the cores' insides. */
+export class Model {
+  readonly failures: string[] = [];
+  flowsOpened = 0;
+  readonly #world: World;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  fail(what: string) {
+    if (this.failures.length < 10)
+      this.failures.push(`${this.#world.time.now - this.#world.start} ms: ${what}`);
+  }
+
+  /** No rule between peers without a live granted session of exactly these two. */
+  onInstall(node: IntermediateNode, rule: ForwardingRule) {
+    const from = node.peers.get(rule.from)?.identity;
+    const to = node.peers.get(rule.to)?.identity;
+    if (!from || !to) return this.fail(`${node.name} forwards from or to a peer that is gone`);
+    if (node.rules.has(`${rule.from}:${rule.fromRelayId}`)) this.fail(`${node.name} uses a relay id twice`);
+    const [agent, connector] = from.role === 'agent' ? [from, to] : [to, from];
+    const granted = this.#world.plane.issued.some(
+      ({ grant }) =>
+        grant.sessionUid === rule.session &&
+        grant.agent === agent.id &&
+        grant.agentKey === agent.keyThumbprint &&
+        grant.connector === connector.id &&
+        grant.notAfterMs > this.#world.time.now &&
+        grant.services.some((name) => this.#permits(node.snapshot.content, grant.agent, name)),
+    );
+    if (!granted) this.fail(`${node.name} forwards between ${agent.id} and ${connector.id} without a grant`);
+  }
+
+  onRemove(node: IntermediateNode, rule: ForwardingRule) {
+    if (!node.rules.has(`${rule.from}:${rule.fromRelayId}`))
+      this.fail(`${node.name} removes a rule that is not there`);
+  }
+
+  onIntermediate(node: IntermediateNode) {
+    for (const rule of node.rules.values()) {
+      if (!node.peers.has(rule.from) || !node.peers.has(rule.to))
+        this.fail(`${node.name} keeps a rule of a peer that is gone`);
+      for (const key of [rule.from, rule.to]) {
+        const id = node.peers.get(key)?.identity.id;
+        if (id && node.snapshot.content.revoked.includes(id))
+          this.fail(`${node.name} forwards for ${id}, which is revoked`);
+      }
+    }
+    const { sessions, offers, timers, peers } = node.core.stats();
+    if (sessions > 400 || offers > 100 || timers > 2 * sessions + offers + peers + 10) {
+      this.fail(`${node.name} keeps too much: ${JSON.stringify(node.core.stats())}`);
+    }
+  }
+
+  onAgent(node: AgentNode) {
+    const { sessions, requests, timers, queuedFlows } = node.core.stats();
+    if (sessions > 16 || requests > 64 || timers > 6 * sessions + requests + 2 * queuedFlows + 8) {
+      this.fail(`${node.name} keeps too much: ${JSON.stringify(node.core.stats())}`);
+    }
+  }
+
+  /** No flow is open that the connector's own policy of this moment denies. */
+  onConnector(node: ConnectorNode) {
+    for (const flow of node.flows.values()) if (flow.open) this.#judge(node, flow);
+    const { sessions, flows, timers } = node.core.stats();
+    if (sessions > 200 || timers > 2 * sessions + flows + 8)
+      this.fail(`${node.name} keeps too much: ${JSON.stringify(node.core.stats())}`);
+  }
+
+  onFlowOpen(node: ConnectorNode, flow: OpenFlow) {
+    this.flowsOpened++;
+    this.#judge(node, flow);
+  }
+
+  #judge(node: ConnectorNode, flow: OpenFlow) {
+    const served = this.#world.plane.layout.connectors[node.name]?.includes(flow.service);
+    if (!served) this.fail(`${node.name} opened ${flow.service}, which is not its own`);
+    if (!this.#permits(node.snapshot.content, flow.agent.id, flow.service)) {
+      this.fail(`${node.name} lets ${shortName(flow.agent.id)} reach ${flow.service} against its policy`);
+    }
+  }
+
+  #permits(
+    content: {
+      readonly revoked: readonly string[];
+      readonly rules: ConnectorNode['snapshot']['content']['rules'];
+    },
+    agent: OpenFlow['agent']['id'],
+    name: string,
+  ): boolean {
+    if (content.revoked.includes(agent)) return false;
+    return content.rules.some(
+      (rule) =>
+        rule.services.some((s) => s === name) &&
+        rule.principals.some((principal) => principal.agent === agent),
+    );
+  }
+}
