@@ -34,7 +34,7 @@ impl Codel {
         take: impl Fn(&mut S) -> Option<Taken<T>>,
         discard: impl Fn(&mut S, T),
     ) -> Option<T> {
-        let mut pull = |codel: &mut Self, source: &mut S| {
+        let pull = |codel: &mut Self, source: &mut S| {
             let taken = take(source);
             let may_drop = codel.observe(taken.as_ref(), now, target, interval);
             (taken.map(|taken| taken.item), may_drop)
