@@ -29,7 +29,8 @@ export class IntermediateCore implements Core<IntermediateInput, IntermediateOut
 
   handleInput(input: IntermediateInput, now: number) {
     const state = this.#state;
-    this.handleTimeout(now);
+    // A peer that is gone must not get anything from a timer that happens to be due.
+    if (input.type !== 'peer-gone') this.handleTimeout(now);
     switch (input.type) {
       case 'peer-connected':
         return onConnected(state, input.peer, input.identity, now);

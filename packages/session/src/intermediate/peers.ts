@@ -100,14 +100,6 @@ export function forgetPeer(state: IntermediateState, peer: Peer, now: number, en
   removeFrom(state.byIdentity, peer.identity.id, peer.key);
   state.timers.cancel(`hello:${peer.key}`);
   const isAgent = peer.identity.role === 'agent';
-  for (const uid of [...peer.offers]) {
-    const offer = state.offers.get(uid);
-    if (!offer) continue;
-    if (!isAgent) moveOffer(state, uid, now);
-    else if (offer.kind === 'open')
-      withdrawOffer(state, offer, wireError('going-away', 'the agent is gone'), now);
-    else leaveAttachment(state, offer, now);
-  }
   for (const uid of [...peer.sessions]) {
     const session = state.sessions.get(uid);
     if (!session) continue;
@@ -117,6 +109,14 @@ export function forgetPeer(state: IntermediateState, peer: Peer, now: number, en
     if (endSessions) closeSession(state, session, gone, now, { agent: !isAgent, connector: isAgent });
     else if (isAgent) detachAgent(state, session, now);
     else detachConnector(state, session, now);
+  }
+  for (const uid of [...peer.offers]) {
+    const offer = state.offers.get(uid);
+    if (!offer) continue;
+    if (!isAgent) moveOffer(state, uid, now);
+    else if (offer.kind === 'open')
+      withdrawOffer(state, offer, wireError('going-away', 'the agent is gone'), now);
+    else leaveAttachment(state, offer, now);
   }
 }
 

@@ -33,8 +33,8 @@ describe('a fleet to which anything may happen', () => {
     for (const seed of seeds) expectNoFailure(seed);
   });
 
-  it.each([...REGRESSION_SEEDS])('still withstands seed $seed, which showed: $showed', ({ seed }) => {
-    expectNoFailure(seed);
+  it.each([...REGRESSION_SEEDS])('still withstands seed $seed, which showed: $showed', ({ seed, steps }) => {
+    expectNoFailure(seed, steps);
   });
 
   it('runs the same way for the same seed', () => {
@@ -43,17 +43,17 @@ describe('a fleet to which anything may happen', () => {
   });
 });
 
-function expectNoFailure(seed: number) {
-  const { failures } = run(seed);
-  const again = `SIM_SEED=${seed} SIM_STEPS=${STEPS} npx vitest run packages/session/src/simulation`;
+function expectNoFailure(seed: number, steps = STEPS) {
+  const { failures } = run(seed, steps);
+  const again = `SIM_SEED=${seed} SIM_STEPS=${steps} npx vitest run packages/session/src/simulation`;
   expect(failures, `again with: ${again}`).toEqual([]);
 }
 
-function run(seed: number) {
+function run(seed: number, steps = STEPS) {
   const world = new World(seed, LAYOUT, ALLOWED);
   const rng = world.rng.fork();
   world.startAll();
-  for (let step = 0; step < STEPS; step++) doSomething(world, rng);
+  for (let step = 0; step < steps; step++) doSomething(world, rng);
   if (rng.chance(0.5)) world.revoke('a2', 0);
   calm(world, rng);
   world.time.run(SETTLE_MS);
