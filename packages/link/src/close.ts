@@ -1,0 +1,38 @@
+import type { PeerRefusal } from '@ztna/identity';
+import type { CloseInfo } from '@ztna/quic';
+import { type WireError, type WireErrorCode, wireErrorCode, wireErrorNumber } from '@ztna/wire';
+
+/** Longest reason phrase of CONNECTION_CLOSE that is sent, in characters. */
+const MAX_REASON = 200;
+
+/** What connections and streams have in common here. */
+interface Closable {
+  close(code: number, reason: string): void;
+}
+
+/** Closes so that the other side can say why. */
+export function closeWith(connection: Closable, error: Pick<WireError, 'code' | 'message'>): void {
+  connection.close(numberOf(error), error.message.slice(0, MAX_REASON));
+}
+
+/** Closes a connection whose certificate is not acceptable. The reason names the kind of refusal, no detail. */
+export function closeRefused(connection: Closable, refusal: PeerRefusal): void {
+  closeWith(connection, { code: codeOf(refusal), message: `certificate refused: ${refusal.code}` });
+}
+
+/** The number of an error as the code of a close or reset. */
+export function numberOf({ code }: Pick<WireError, 'code'>): number {
+  return wireErrorNumber(code === 'unrecognised' ? 'internal' : code);
+}
+
+/** Why a connection ended, in words: `peer: not-authorized: certificate refused: wrong-role`. */
+export function closeReason({ kind, code, reason }: CloseInfo): string {
+  const isApplication = kind === 'peer' || kind === 'local';
+  const name = isApplication && code ? (wireErrorCode(code) ?? `code ${code}`) : undefined;
+  return [kind, name, reason].filter(Boolean).join(': ');
+}
+
+function codeOf({ code }: PeerRefusal): WireErrorCode {
+  if (code === 'revoked') return 'revoked';
+  return code === 'foreign-tenant' ? 'wrong-tenant' : 'not-authorized';
+}

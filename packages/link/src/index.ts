@@ -1,0 +1,25 @@
+export { coreClock } from './clock.ts';
+export { closeReason, closeRefused, closeWith, numberOf } from './close.ts';
+export {
+  Component,
+  type ComponentFiles,
+  type ComponentRole,
+  type Reloaded,
+  type RoleSnapshot,
+} from './component.ts';
+export { type ConnectAnyOptions, connectAny } from './connect-any.ts';
+export { ControlStream, type ControlStreamEvents } from './control-stream.ts';
+export { endOrderly } from './end.ts';
+export { localInfo, SOFTWARE_VERSION } from './local-info.ts';
+export { OuterLinks, type OuterLinksOptions } from './outer-links.ts';
+export { type ReadFailure, readFrame } from './read-frame.ts';
+export { type Resolver, resolveAll, resolveHost, systemResolver } from './resolve.ts';
+export { ticketName } from './server-name.ts';
+export {
+  innerClientTransport,
+  innerServerTransport,
+  outerClientTransport,
+  outerServerTransport,
+  type TransportSettings,
+} from './transport.ts';
+export { watchFiles } from './watch-files.ts';
