@@ -4,7 +4,10 @@ use super::buffer;
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use std::io::ErrorKind;
-use ztna_quic::engine::{ConnectionStats, Cut, EndpointStats, Event, ForwardStats, PathInfo, SpliceEnd, StartError, UdpEnd, UdpFlowStats};
+use ztna_quic::engine::{
+    ConnectionStats, Cut, EndpointStats, Event, ForwardStats, PathInfo, SpliceEnd, StartError, UdpEnd,
+    UdpFlowStats,
+};
 
 #[napi(object)]
 pub struct NativePath {
@@ -64,57 +67,175 @@ pub struct NativeEndpointStats {
 /// `cut` is the code of the peer, or -1 when the stream or connection is closed.
 #[napi(discriminant = "type", discriminant_case = "kebab-case")]
 pub enum NativeEvent {
-    Connected { conn: u32, is_server: bool, remote: String, via: Option<u32>, alpn: String, peer_chain: Vec<Buffer>, resumed: bool, max_datagram: u32 },
-    Closed { conn: u32, kind: String, code: Option<f64>, reason: String },
-    StreamOpened { conn: u32, stream: f64, bidi: bool, first: Buffer },
-    OpenedStream { request: u32, stream: Option<f64> },
+    Connected {
+        conn: u32,
+        is_server: bool,
+        remote: String,
+        via: Option<u32>,
+        alpn: String,
+        peer_chain: Vec<Buffer>,
+        resumed: bool,
+        max_datagram: u32,
+    },
+    Closed {
+        conn: u32,
+        kind: String,
+        code: Option<f64>,
+        reason: String,
+    },
+    StreamOpened {
+        conn: u32,
+        stream: f64,
+        bidi: bool,
+        first: Buffer,
+    },
+    OpenedStream {
+        request: u32,
+        stream: Option<f64>,
+    },
     /// No data and no cut: the end.
-    Read { conn: u32, stream: f64, data: Option<Buffer>, cut: Option<f64> },
-    Written { conn: u32, stream: f64, cut: Option<f64> },
-    Datagrams { conn: u32, batch: Vec<Buffer> },
-    ObservedAddress { conn: u32, address: String },
-    PeerAddress { conn: u32, address: String },
-    Stalled { conn: u32 },
-    Recovered { conn: u32 },
-    PathOpened { conn: u32, path: u32, remote: String },
-    PathClosed { conn: u32, path: u32 },
-    PathStatus { conn: u32, path: u32, backup: bool },
-    MaxDatagram { conn: u32, size: u32 },
-    TcpAccepted { listener: u32, socket: u32, remote: String },
+    Read {
+        conn: u32,
+        stream: f64,
+        data: Option<Buffer>,
+        cut: Option<f64>,
+    },
+    Written {
+        conn: u32,
+        stream: f64,
+        cut: Option<f64>,
+    },
+    Datagrams {
+        conn: u32,
+        batch: Vec<Buffer>,
+    },
+    ObservedAddress {
+        conn: u32,
+        address: String,
+    },
+    PeerAddress {
+        conn: u32,
+        address: String,
+    },
+    Stalled {
+        conn: u32,
+    },
+    Recovered {
+        conn: u32,
+    },
+    PathOpened {
+        conn: u32,
+        path: u32,
+        remote: String,
+    },
+    PathClosed {
+        conn: u32,
+        path: u32,
+    },
+    PathStatus {
+        conn: u32,
+        path: u32,
+        backup: bool,
+    },
+    MaxDatagram {
+        conn: u32,
+        size: u32,
+    },
+    TcpAccepted {
+        listener: u32,
+        socket: u32,
+        remote: String,
+    },
     /// `error` is one of refused, unreachable, timeout, reset, closed, other.
-    TcpConnected { socket: u32, error: Option<String> },
+    TcpConnected {
+        socket: u32,
+        error: Option<String>,
+    },
     /// No data and no error: the end.
-    TcpRead { socket: u32, data: Option<Buffer>, error: Option<String> },
-    TcpWritten { socket: u32, error: Option<String> },
-    SpliceDone { conn: u32, stream: f64, sent: f64, received: f64, end: String },
-    UdpPeer { listener: u32, peer: u32, remote: String, header: Buffer },
-    UdpFlowClosed { flow: u32, end: String },
-    Reloaded { request: u32, error: Option<String> },
-    Paths { request: u32, paths: Vec<NativePath> },
-    OpenedPath { request: u32, path: Option<u32>, error: Option<String> },
-    RuleStats { request: u32, stats: Option<NativeForwardStats> },
-    UdpFlowStats { request: u32, stats: Option<NativeUdpFlowStats> },
-    ConnectionStats { request: u32, stats: Option<NativeConnectionStats> },
-    Stats { request: u32, stats: NativeEndpointStats },
-    Stopped { error: Option<String> },
+    TcpRead {
+        socket: u32,
+        data: Option<Buffer>,
+        error: Option<String>,
+    },
+    TcpWritten {
+        socket: u32,
+        error: Option<String>,
+    },
+    SpliceDone {
+        conn: u32,
+        stream: f64,
+        sent: f64,
+        received: f64,
+        end: String,
+    },
+    UdpPeer {
+        listener: u32,
+        peer: u32,
+        remote: String,
+        header: Buffer,
+    },
+    UdpFlowClosed {
+        flow: u32,
+        end: String,
+    },
+    Reloaded {
+        request: u32,
+        error: Option<String>,
+    },
+    Paths {
+        request: u32,
+        paths: Vec<NativePath>,
+    },
+    OpenedPath {
+        request: u32,
+        path: Option<u32>,
+        error: Option<String>,
+    },
+    RuleStats {
+        request: u32,
+        stats: Option<NativeForwardStats>,
+    },
+    UdpFlowStats {
+        request: u32,
+        stats: Option<NativeUdpFlowStats>,
+    },
+    ConnectionStats {
+        request: u32,
+        stats: Option<NativeConnectionStats>,
+    },
+    Stats {
+        request: u32,
+        stats: NativeEndpointStats,
+    },
+    Stopped {
+        error: Option<String>,
+    },
 }
 
 impl From<Event> for NativeEvent {
     fn from(event: Event) -> Self {
         match event {
-            Event::Connected { conn, is_server, remote, via, alpn, peer_chain, resumed, max_datagram } => Self::Connected {
-                conn,
-                is_server,
-                remote: remote.to_string(),
-                via,
-                alpn: String::from_utf8_lossy(&alpn).into_owned(),
-                peer_chain: peer_chain.into_iter().map(Buffer::from).collect(),
-                resumed,
-                max_datagram: max_datagram as u32,
-            },
-            Event::Closed { conn, kind, code, reason } => Self::Closed { conn, kind: kind.name().into(), code: code.map(|c| c as f64), reason },
-            Event::StreamOpened { conn, stream, bidi, first } => Self::StreamOpened { conn, stream: stream as f64, bidi, first: buffer(&first) },
-            Event::OpenedStream { request, stream } => Self::OpenedStream { request, stream: stream.map(|s| s as f64) },
+            Event::Connected { conn, is_server, remote, via, alpn, peer_chain, resumed, max_datagram } => {
+                Self::Connected {
+                    conn,
+                    is_server,
+                    remote: remote.to_string(),
+                    via,
+                    alpn: String::from_utf8_lossy(&alpn).into_owned(),
+                    peer_chain: peer_chain.into_iter().map(Buffer::from).collect(),
+                    resumed,
+                    max_datagram: max_datagram as u32,
+                }
+            }
+            Event::Closed { conn, kind, code, reason } => {
+                Self::Closed { conn, kind: kind.name().into(), code: code.map(|c| c as f64), reason }
+            }
+            Event::StreamOpened { conn, stream, bidi, first } => {
+                Self::StreamOpened { conn, stream: stream as f64, bidi, first: buffer(&first) }
+            }
+            Event::OpenedStream { request, stream } => {
+                Self::OpenedStream { request, stream: stream.map(|s| s as f64) }
+            }
             Event::Read { conn, stream, data } => {
                 let (data, cut) = match data {
                     Ok(data) => (data.as_ref().map(buffer), None),
@@ -122,37 +243,63 @@ impl From<Event> for NativeEvent {
                 };
                 Self::Read { conn, stream: stream as f64, data, cut }
             }
-            Event::Written { conn, stream, cut: c } => Self::Written { conn, stream: stream as f64, cut: c.map(cut) },
-            Event::Datagrams { conn, batch } => Self::Datagrams { conn, batch: batch.iter().map(buffer).collect() },
-            Event::ObservedAddress { conn, address } => Self::ObservedAddress { conn, address: address.to_string() },
+            Event::Written { conn, stream, cut: c } => {
+                Self::Written { conn, stream: stream as f64, cut: c.map(cut) }
+            }
+            Event::Datagrams { conn, batch } => {
+                Self::Datagrams { conn, batch: batch.iter().map(buffer).collect() }
+            }
+            Event::ObservedAddress { conn, address } => {
+                Self::ObservedAddress { conn, address: address.to_string() }
+            }
             Event::PeerAddress { conn, address } => Self::PeerAddress { conn, address: address.to_string() },
             Event::Stalled { conn } => Self::Stalled { conn },
             Event::Recovered { conn } => Self::Recovered { conn },
-            Event::PathOpened { conn, path, remote } => Self::PathOpened { conn, path, remote: remote.to_string() },
+            Event::PathOpened { conn, path, remote } => {
+                Self::PathOpened { conn, path, remote: remote.to_string() }
+            }
             Event::PathClosed { conn, path } => Self::PathClosed { conn, path },
             Event::PathStatus { conn, path, backup } => Self::PathStatus { conn, path, backup },
             Event::MaxDatagram { conn, size } => Self::MaxDatagram { conn, size: size as u32 },
-            Event::TcpAccepted { listener, socket, remote } => Self::TcpAccepted { listener, socket, remote: remote.to_string() },
-            Event::TcpConnected { socket, error } => Self::TcpConnected { socket, error: error.map(io_error) },
+            Event::TcpAccepted { listener, socket, remote } => {
+                Self::TcpAccepted { listener, socket, remote: remote.to_string() }
+            }
+            Event::TcpConnected { socket, error } => {
+                Self::TcpConnected { socket, error: error.map(io_error) }
+            }
             Event::TcpRead { socket, data } => match data {
                 Ok(data) => Self::TcpRead { socket, data: data.as_ref().map(buffer), error: None },
                 Err(e) => Self::TcpRead { socket, data: None, error: Some(io_error(e)) },
             },
             Event::TcpWritten { socket, error } => Self::TcpWritten { socket, error: error.map(io_error) },
-            Event::SpliceDone { conn, stream, sent, received, end } => {
-                Self::SpliceDone { conn, stream: stream as f64, sent: sent as f64, received: received as f64, end: splice_end(end).into() }
+            Event::SpliceDone { conn, stream, sent, received, end } => Self::SpliceDone {
+                conn,
+                stream: stream as f64,
+                sent: sent as f64,
+                received: received as f64,
+                end: splice_end(end).into(),
+            },
+            Event::UdpPeer { listener, peer, remote, header } => {
+                Self::UdpPeer { listener, peer, remote: remote.to_string(), header: buffer(&header) }
             }
-            Event::UdpPeer { listener, peer, remote, header } => Self::UdpPeer { listener, peer, remote: remote.to_string(), header: buffer(&header) },
             Event::UdpFlowClosed { flow, end } => Self::UdpFlowClosed { flow, end: udp_end(end).into() },
             Event::Reloaded { request, error } => Self::Reloaded { request, error },
-            Event::Paths { request, paths } => Self::Paths { request, paths: paths.iter().map(path).collect() },
+            Event::Paths { request, paths } => {
+                Self::Paths { request, paths: paths.iter().map(path).collect() }
+            }
             Event::OpenedPath { request, path } => match path {
                 Ok(path) => Self::OpenedPath { request, path: Some(path), error: None },
                 Err(error) => Self::OpenedPath { request, path: None, error: Some(error) },
             },
-            Event::RuleStats { request, stats } => Self::RuleStats { request, stats: stats.map(forward_stats) },
-            Event::UdpFlowStats { request, stats } => Self::UdpFlowStats { request, stats: stats.map(udp_flow_stats) },
-            Event::ConnectionStats { request, stats } => Self::ConnectionStats { request, stats: stats.as_ref().map(connection_stats) },
+            Event::RuleStats { request, stats } => {
+                Self::RuleStats { request, stats: stats.map(forward_stats) }
+            }
+            Event::UdpFlowStats { request, stats } => {
+                Self::UdpFlowStats { request, stats: stats.map(udp_flow_stats) }
+            }
+            Event::ConnectionStats { request, stats } => {
+                Self::ConnectionStats { request, stats: stats.as_ref().map(connection_stats) }
+            }
             Event::Stats { request, stats } => Self::Stats { request, stats: endpoint_stats(&stats) },
             Event::Stopped { error } => Self::Stopped { error },
         }
@@ -169,7 +316,10 @@ fn cut(cut: Cut) -> f64 {
 fn io_error(kind: ErrorKind) -> String {
     let name = match kind {
         ErrorKind::ConnectionRefused => "refused",
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable | ErrorKind::PermissionDenied => "unreachable",
+        ErrorKind::HostUnreachable
+        | ErrorKind::NetworkUnreachable
+        | ErrorKind::AddrNotAvailable
+        | ErrorKind::PermissionDenied => "unreachable",
         ErrorKind::TimedOut => "timeout",
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => "reset",
         ErrorKind::NotConnected => "closed",
@@ -221,7 +371,12 @@ fn forward_stats(s: ForwardStats) -> NativeForwardStats {
         ("too_large", s.dropped_too_large),
         ("closed", s.dropped_closed),
     ];
-    NativeForwardStats { forwarded: s.forwarded as f64, bytes: s.bytes as f64, dropped: counts(&dropped), queued_bytes: s.queued_bytes as f64 }
+    NativeForwardStats {
+        forwarded: s.forwarded as f64,
+        bytes: s.bytes as f64,
+        dropped: counts(&dropped),
+        queued_bytes: s.queued_bytes as f64,
+    }
 }
 
 fn udp_flow_stats(s: UdpFlowStats) -> NativeUdpFlowStats {

@@ -23,7 +23,9 @@ pub struct NativeEndpoint {
 }
 
 fn invalid(what: &str, value: &str) -> Error {
-    Error::from_reason(format!("ERR_INVALID_ARG: {what} {value:?} is not an address like 192.0.2.1:443 or [2001:db8::1]:443"))
+    Error::from_reason(format!(
+        "ERR_INVALID_ARG: {what} {value:?} is not an address like 192.0.2.1:443 or [2001:db8::1]:443"
+    ))
 }
 
 fn address(what: &str, value: &str) -> Result<SocketAddr> {
@@ -72,11 +74,21 @@ impl NativeEndpoint {
     /// Everything that has happened since the last call, in order.
     #[napi]
     pub fn drain(&self) -> Vec<NativeEvent> {
-        self.handle.as_ref().map(|h| h.drain().into_iter().map(NativeEvent::from).collect()).unwrap_or_default()
+        self.handle
+            .as_ref()
+            .map(|h| h.drain().into_iter().map(NativeEvent::from).collect())
+            .unwrap_or_default()
     }
 
     #[napi]
-    pub fn connect(&self, conn: u32, remote: String, server_name: String, alpn: Vec<String>, transport: NativeTransport) -> Result<()> {
+    pub fn connect(
+        &self,
+        conn: u32,
+        remote: String,
+        server_name: String,
+        alpn: Vec<String>,
+        transport: NativeTransport,
+    ) -> Result<()> {
         let remote = address("remote", &remote)?;
         let alpn = alpn.into_iter().map(String::into_bytes).collect();
         self.send(Command::Connect { conn, remote, server_name, alpn, transport: transport.try_into()? });
@@ -155,9 +167,24 @@ impl NativeEndpoint {
     }
 
     #[napi]
-    pub fn add_rule(&self, rule: u32, from: u32, to: u32, matches: NativePrefix, rewrite: NativePrefix, max_bytes_per_second: Option<f64>) {
+    pub fn add_rule(
+        &self,
+        rule: u32,
+        from: u32,
+        to: u32,
+        matches: NativePrefix,
+        rewrite: NativePrefix,
+        max_bytes_per_second: Option<f64>,
+    ) {
         let rate = max_bytes_per_second.map(unsigned);
-        self.send(Command::AddRule { rule, from, to, matches: matches.into(), rewrite: rewrite.into(), max_bytes_per_second: rate });
+        self.send(Command::AddRule {
+            rule,
+            from,
+            to,
+            matches: matches.into(),
+            rewrite: rewrite.into(),
+            max_bytes_per_second: rate,
+        });
     }
 
     #[napi]
@@ -198,7 +225,11 @@ impl NativeEndpoint {
 
     #[napi]
     pub fn dial_tcp(&self, socket: u32, remote: String, timeout_ms: f64) -> Result<()> {
-        self.send(Command::DialTcp { socket, remote: address("backend", &remote)?, timeout: millis(timeout_ms) });
+        self.send(Command::DialTcp {
+            socket,
+            remote: address("backend", &remote)?,
+            timeout: millis(timeout_ms),
+        });
         Ok(())
     }
 
@@ -238,8 +269,23 @@ impl NativeEndpoint {
     }
 
     #[napi]
-    pub fn bind_udp_peer(&self, flow: u32, listener: u32, peer: u32, conn: u32, prefix: NativePrefix, idle_ms: f64) {
-        self.send(Command::BindUdpPeer { flow, listener, peer, conn, prefix: prefix.into(), idle: millis(idle_ms) });
+    pub fn bind_udp_peer(
+        &self,
+        flow: u32,
+        listener: u32,
+        peer: u32,
+        conn: u32,
+        prefix: NativePrefix,
+        idle_ms: f64,
+    ) {
+        self.send(Command::BindUdpPeer {
+            flow,
+            listener,
+            peer,
+            conn,
+            prefix: prefix.into(),
+            idle: millis(idle_ms),
+        });
     }
 
     #[napi]
@@ -248,7 +294,14 @@ impl NativeEndpoint {
     }
 
     #[napi]
-    pub fn dial_udp(&self, flow: u32, remote: String, conn: u32, prefix: NativePrefix, idle_ms: f64) -> Result<()> {
+    pub fn dial_udp(
+        &self,
+        flow: u32,
+        remote: String,
+        conn: u32,
+        prefix: NativePrefix,
+        idle_ms: f64,
+    ) -> Result<()> {
         let at = address("backend", &remote)?;
         let udp_socket = engine::connected_udp_socket(at).map_err(|e| bind_error(&remote, &e))?;
         self.send(Command::DialUdp { flow, udp_socket, conn, prefix: prefix.into(), idle: millis(idle_ms) });

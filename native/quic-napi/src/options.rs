@@ -3,7 +3,9 @@
 use napi::bindgen_prelude::{Error, Result, Uint8Array};
 use napi_derive::napi;
 use std::time::Duration;
-use ztna_quic::engine::{Congestion, EndpointOptions, FramePrefix, Keys, RetryPolicy, ServerOptions, TransportOptions};
+use ztna_quic::engine::{
+    Congestion, EndpointOptions, FramePrefix, Keys, RetryPolicy, ServerOptions, TransportOptions,
+};
 use ztna_quic::tls::{TlsIdentity, TlsMaterial};
 
 #[napi(object)]
@@ -29,10 +31,16 @@ pub struct NativeTls {
 impl From<NativeTls> for TlsMaterial {
     fn from(t: NativeTls) -> Self {
         let identity = match (t.cert_chain, t.private_key) {
-            (Some(chain), Some(key)) => Some(TlsIdentity { cert_chain_pem: chain.into_bytes(), private_key_pem: key.into_bytes() }),
+            (Some(chain), Some(key)) => {
+                Some(TlsIdentity { cert_chain_pem: chain.into_bytes(), private_key_pem: key.into_bytes() })
+            }
             _ => None,
         };
-        Self { identity, roots_pem: t.roots.into_bytes(), crls_der: t.crls.iter().map(|c| c.to_vec()).collect() }
+        Self {
+            identity,
+            roots_pem: t.roots.into_bytes(),
+            crls_der: t.crls.iter().map(|c| c.to_vec()).collect(),
+        }
     }
 }
 
@@ -81,7 +89,11 @@ impl TryFrom<NativeTransport> for TransportOptions {
                 None | Some("cubic") => Congestion::Cubic,
                 Some("newreno") => Congestion::NewReno,
                 Some("bbr3") => Congestion::Bbr3,
-                Some(other) => return Err(option_error(&format!("congestion {other:?}, possible are cubic, newreno, bbr3"))),
+                Some(other) => {
+                    return Err(option_error(&format!(
+                        "congestion {other:?}, possible are cubic, newreno, bbr3"
+                    )));
+                }
             },
             send_observed_address: n.send_observed_address.unwrap_or(d.send_observed_address),
             receive_observed_address: n.receive_observed_address.unwrap_or(d.receive_observed_address),
@@ -114,7 +126,11 @@ impl TryFrom<NativeServer> for ServerOptions {
                 "always" => RetryPolicy::Always,
                 "never" => RetryPolicy::Never,
                 "under-load" => RetryPolicy::UnderLoad,
-                other => return Err(option_error(&format!("retry {other:?}, possible are always, never, under-load"))),
+                other => {
+                    return Err(option_error(&format!(
+                        "retry {other:?}, possible are always, never, under-load"
+                    )));
+                }
             },
             max_handshakes: n.max_handshakes as usize,
         })
@@ -131,7 +147,9 @@ pub struct NativeKeys {
 }
 
 fn key<const N: usize>(name: &str, data: &Uint8Array) -> Result<[u8; N]> {
-    data.as_ref().try_into().map_err(|_| option_error(&format!("{name} has {} bytes, {N} are needed", data.len())))
+    data.as_ref()
+        .try_into()
+        .map_err(|_| option_error(&format!("{name} has {} bytes, {N} are needed", data.len())))
 }
 
 impl TryFrom<NativeKeys> for Keys {

@@ -1,6 +1,6 @@
+import { connectionStats, pathInfo, statusOf } from './convert.ts';
 import type { Endpoint } from './endpoint.ts';
 import { QuicError } from './errors.ts';
-import { connectionStats, pathInfo, statusOf } from './convert.ts';
 import type { NativeEvent } from './native.ts';
 import { QuicStream, type RecvStream, type SendStream } from './stream.ts';
 import type { CloseInfo, ConnectionEvent, ConnectionStats, PathInfo, PathStatus } from './types.ts';
@@ -37,6 +37,8 @@ export class Connection implements AsyncDisposable {
   #remoteAddress: string;
   #maxDatagramSize: number;
   #closeInfo: CloseInfo | undefined;
+  /** Events before `accept()`. */
+  #early: ConnectionEvent[] | undefined = [];
 
   /** @internal */
   constructor(endpoint: Endpoint, event: Connected, virtualPath: VirtualPath | undefined) {
@@ -71,9 +73,12 @@ export class Connection implements AsyncDisposable {
     return this.#endpoint.native;
   }
 
-  /** Lets streams and datagrams through. */
+  /** Lets streams, datagrams and events through; set the handlers before. */
   accept(): void {
     this.native.accept(this.id);
+    const early = this.#early;
+    this.#early = undefined;
+    for (const event of early ?? []) this.onEvent?.(event);
   }
 
   /** Waits until the peer's limits allow another stream. @throws QuicError ERR_CLOSED. */
@@ -180,28 +185,33 @@ export class Connection implements AsyncDisposable {
         break;
       case 'observed-address':
         this.observedAddress = event.address;
-        this.onEvent?.({ type: 'observed-address', address: event.address });
+        this.#emit({ type: 'observed-address', address: event.address });
         break;
       case 'peer-address':
         this.#remoteAddress = event.address;
-        this.onEvent?.({ type: 'peer-address', address: event.address });
+        this.#emit({ type: 'peer-address', address: event.address });
         break;
       case 'stalled':
       case 'recovered':
-        this.onEvent?.({ type: event.type });
+        this.#emit({ type: event.type });
         break;
       case 'path-opened':
-        this.onEvent?.({ type: 'path-opened', path: event.path, remote: event.remote });
+        this.#emit({ type: 'path-opened', path: event.path, remote: event.remote });
         break;
       case 'path-closed':
-        this.onEvent?.({ type: 'path-closed', path: event.path });
+        this.#emit({ type: 'path-closed', path: event.path });
         break;
       case 'path-status':
-        this.onEvent?.({ type: 'path-status', path: event.path, status: statusOf(event.backup) });
+        this.#emit({ type: 'path-status', path: event.path, status: statusOf(event.backup) });
         break;
       default:
         break;
     }
+  }
+
+  #emit(event: ConnectionEvent): void {
+    if (this.#early === undefined) this.onEvent?.(event);
+    else this.#early.push(event);
   }
 
   #onStream(id: number, bidi: boolean, first: Uint8Array): void {

@@ -1,4 +1,10 @@
-import type { NativeConnectionStats, NativeCount, NativeForwardStats, NativePath, NativeTransport } from './native.ts';
+import type {
+  NativeConnectionStats,
+  NativeCount,
+  NativeForwardStats,
+  NativePath,
+  NativeTransport,
+} from './native.ts';
 import type { ConnectionStats, ForwardStats, PathInfo, PathStatus, TransportOptions } from './types.ts';
 
 export function statusOf(backup: boolean): PathStatus {

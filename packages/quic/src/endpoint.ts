@@ -98,7 +98,8 @@ export class Endpoint implements AsyncDisposable {
     }
     this.#connecting.set(id, done);
     const timeoutMs = options.timeoutMs ?? CONNECT_TIMEOUT_MS;
-    const late = () => abandon(new QuicError('ERR_TIMEOUT', `no answer from ${remote} within ${timeoutMs} ms`));
+    const late = () =>
+      abandon(new QuicError('ERR_TIMEOUT', `no answer from ${remote} within ${timeoutMs} ms`));
     const timer = setTimeout(late, timeoutMs);
     options.signal?.addEventListener('abort', abort, { once: true });
     return done.promise.finally(() => {
@@ -172,7 +173,9 @@ export class Endpoint implements AsyncDisposable {
   /** A connected UDP socket joined to datagrams of a connection. @throws QuicError ERR_BIND. */
   dialUdp(options: UdpFlowOptions & { address: string }): UdpFlow {
     const { address, connection, prefix, idleTimeoutMs } = options;
-    return this.#flow(options, (id) => this.native.dialUdp(id, address, connection.id, prefix, idleTimeoutMs));
+    return this.#flow(options, (id) =>
+      this.native.dialUdp(id, address, connection.id, prefix, idleTimeoutMs),
+    );
   }
 
   async stats(): Promise<EndpointStats> {
@@ -348,7 +351,14 @@ export class Endpoint implements AsyncDisposable {
     if (handler === undefined) return reject();
     const bind = (options: UdpFlowOptions) =>
       this.#flow(options, (id) =>
-        this.native.bindUdpPeer(id, listener, peer, options.connection.id, options.prefix, options.idleTimeoutMs),
+        this.native.bindUdpPeer(
+          id,
+          listener,
+          peer,
+          options.connection.id,
+          options.prefix,
+          options.idleTimeoutMs,
+        ),
       );
     handler({ address: event.remote, header: event.header, bind, reject });
   }
@@ -359,14 +369,17 @@ export class Endpoint implements AsyncDisposable {
     for (const waiting of this.#connecting.values()) waiting.reject(connectError(info));
     for (const connection of this.#connections.values()) connection.onClosed(info);
     for (const settle of this.#requests.values()) settle(undefined);
-    for (const { remote, done } of this.#dialling.values()) done.reject(tcpError('closed', `connecting to ${remote}`));
+    for (const { remote, done } of this.#dialling.values())
+      done.reject(tcpError('closed', `connecting to ${remote}`));
     for (const socket of this.#tcp.values()) {
       socket.onRead(undefined, 'closed');
       socket.onWritten('closed');
     }
-    for (const map of [this.#connecting, this.#connections, this.#requests, this.#dialling, this.#tcp]) map.clear();
+    for (const map of [this.#connecting, this.#connections, this.#requests, this.#dialling, this.#tcp])
+      map.clear();
     this.#stopped.resolve();
-    if (error !== undefined) this.onFailure?.(new QuicError('ERR_INTERNAL', `the QUIC thread ended: ${error}`));
+    if (error !== undefined)
+      this.onFailure?.(new QuicError('ERR_INTERNAL', `the QUIC thread ended: ${error}`));
   }
 }
 

@@ -39,7 +39,9 @@ pub(crate) fn unmap(address: SocketAddr) -> SocketAddr {
 /// The spelling that a socket of this family wants. A dual-stack socket reaches IPv4 as mapped IPv6.
 pub(crate) fn for_socket(address: SocketAddr, socket_is_v6: bool) -> SocketAddr {
     match address.ip() {
-        IpAddr::V4(ip) if socket_is_v6 => SocketAddr::new(Ipv4Addr::to_ipv6_mapped(&ip).into(), address.port()),
+        IpAddr::V4(ip) if socket_is_v6 => {
+            SocketAddr::new(Ipv4Addr::to_ipv6_mapped(&ip).into(), address.port())
+        }
         IpAddr::V6(_) if !socket_is_v6 => unmap(address),
         _ => address,
     }

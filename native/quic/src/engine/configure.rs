@@ -1,7 +1,7 @@
 //! From options to noq's configuration.
 
 use super::StartError;
-use super::types::{Congestion, Keys, ServerOptions, TransportOptions};
+use super::options::{Congestion, Keys, ServerOptions, TransportOptions};
 use crate::cid::QuicLbGenerator;
 use crate::tls::TlsContext;
 use crate::token::{MemoryTokenLog, RETRY_TOKEN_LIFETIME, ResetKey, TokenKeys};
@@ -34,7 +34,8 @@ pub(crate) fn endpoint(keys: &Keys) -> Result<q::EndpointConfig, StartError> {
 
 pub(crate) fn transport(o: &TransportOptions) -> Result<q::TransportConfig, StartError> {
     let mut t = q::TransportConfig::default();
-    let idle = q::IdleTimeout::try_from(o.idle_timeout).map_err(|_| StartError::Options("idle timeout is too long".into()))?;
+    let idle = q::IdleTimeout::try_from(o.idle_timeout)
+        .map_err(|_| StartError::Options("idle timeout is too long".into()))?;
     t.max_idle_timeout(Some(idle));
     t.keep_alive_interval(o.keep_alive);
     t.initial_mtu(o.initial_mtu.max(1200));
@@ -60,14 +61,20 @@ pub(crate) fn transport(o: &TransportOptions) -> Result<q::TransportConfig, Star
     }
     match o.congestion {
         Congestion::Cubic => t.congestion_controller_factory(Arc::new(q::congestion::CubicConfig::default())),
-        Congestion::NewReno => t.congestion_controller_factory(Arc::new(q::congestion::NewRenoConfig::default())),
+        Congestion::NewReno => {
+            t.congestion_controller_factory(Arc::new(q::congestion::NewRenoConfig::default()))
+        }
         Congestion::Bbr3 => t.congestion_controller_factory(Arc::new(q::congestion::Bbr3Config::default())),
     };
     Ok(t)
 }
 
 /// Server side for the socket or for virtual paths. Both share the token keys.
-pub(crate) fn server(tls: &TlsContext, o: &ServerOptions, tokens: &Arc<TokenKeys>) -> Result<Arc<q::ServerConfig>, StartError> {
+pub(crate) fn server(
+    tls: &TlsContext,
+    o: &ServerOptions,
+    tokens: &Arc<TokenKeys>,
+) -> Result<Arc<q::ServerConfig>, StartError> {
     let crypto = tls.server(&o.alpn, o.require_client_cert)?;
     let mut config = q::ServerConfig::new(crypto, tokens.clone());
     config.transport_config(Arc::new(transport(&o.transport)?));

@@ -165,7 +165,13 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    pub(crate) fn new(q: q::Connection, handle: q::ConnectionHandle, inner: bool, via: Option<Id>, peer: SocketAddr) -> Self {
+    pub(crate) fn new(
+        q: q::Connection,
+        handle: q::ConnectionHandle,
+        inner: bool,
+        via: Option<Id>,
+        peer: SocketAddr,
+    ) -> Self {
         Self {
             q,
             handle,
@@ -226,8 +232,15 @@ mod tests {
     #[test]
     fn the_longest_prefix_decides() {
         let mut routes = Routes::default();
-        assert!(routes.add(&prefix(b"\x2e\x01", b"\x2d\x01"), |fragment| Route::Forward { rule: 1, fragment }));
-        assert!(routes.add(&prefix(b"\x2e\x40\x41", b"\x2d\x40\x41"), |fragment| Route::Forward { rule: 2, fragment }));
+        assert!(
+            routes.add(&prefix(b"\x2e\x01", b"\x2d\x01"), |fragment| Route::Forward { rule: 1, fragment })
+        );
+        assert!(
+            routes.add(&prefix(b"\x2e\x40\x41", b"\x2d\x40\x41"), |fragment| Route::Forward {
+                rule: 2,
+                fragment
+            })
+        );
         assert_eq!(routes.find(b"\x2e\x01abc"), Some((Route::Forward { rule: 1, fragment: false }, 2)));
         assert_eq!(routes.find(b"\x2d\x40\x41abc"), Some((Route::Forward { rule: 2, fragment: true }, 3)));
         assert_eq!(routes.find(b"\x2e"), None);

@@ -1,23 +1,23 @@
 //! The loop: readiness, commands, packets in, timers, connections served, events out.
 
+use super::StartError;
 use super::addr;
 use super::configure;
 use super::conn::Conn;
 use super::datagrams::{Rule, VirtualPath};
 use super::handle::Shared;
+use super::options::EndpointOptions;
 use super::poller::{Poller, Ready};
 use super::tcp::{Tcp, TcpListening};
-use super::types::{CloseKind, EndpointOptions, EndpointStats, Event, Id, PathInfo, REMOTE, RetryPolicy, TransportOptions};
+use super::types::{EndpointStats, Event, Id, PathInfo, REMOTE};
 use super::udp::{Packet, Udp};
 use super::udpflow::{UdpFlow, UdpListening};
-use super::StartError;
-use crate::tls::{TlsContext, TlsMaterial};
+use crate::tls::TlsContext;
 use crate::token::TokenKeys;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use noq_proto as q;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, VecDeque};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,8 +33,6 @@ pub(crate) const KIND_UDP_FLOW: u64 = 4;
 const SERVICE_BUDGET: usize = 256;
 /// Segmented sends of one connection before others get their turn.
 const SENDS_PER_SERVICE: usize = 16;
-/// Time for peers to hear goodbye at shutdown.
-const SHUTDOWN_GRACE: Duration = Duration::from_millis(300);
 
 /// What a timer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,14 +65,14 @@ pub(crate) struct Engine {
     pub(crate) poller: Poller,
     pub(crate) udp: Udp,
     pub(crate) ep: q::Endpoint,
-    tls: TlsContext,
-    options: EndpointOptions,
-    token_keys: Arc<TokenKeys>,
-    inner_server: Option<Arc<q::ServerConfig>>,
+    pub(super) tls: TlsContext,
+    pub(super) options: EndpointOptions,
+    pub(super) token_keys: Arc<TokenKeys>,
+    pub(super) inner_server: Option<Arc<q::ServerConfig>>,
     pub(crate) conns: FxHashMap<Id, Conn>,
-    by_handle: FxHashMap<usize, Id>,
-    next_remote: Id,
-    handshaking: usize,
+    pub(super) by_handle: FxHashMap<usize, Id>,
+    pub(super) next_remote: Id,
+    pub(super) handshaking: usize,
     pub(crate) timers: BTreeSet<(Instant, TimerKey)>,
     dirty: VecDeque<Id>,
     pub(crate) events: Vec<Event>,
@@ -89,7 +87,7 @@ pub(crate) struct Engine {
     pub(crate) udp_buffer: Vec<u8>,
     transmit_buffer: Vec<u8>,
     loops: u64,
-    stop_at: Option<Instant>,
+    pub(super) stop_at: Option<Instant>,
 }
 
 /// Runs until shut down. A panic is reported as the end of the engine, never let out of the thread.
@@ -119,7 +117,8 @@ impl Engine {
         let token_keys = Arc::new(TokenKeys::new(&options.keys.retry));
         let tls = TlsContext::new(&options.tls, Default::default())?;
         let server = options.server.as_ref().map(|o| configure::server(&tls, o, &token_keys)).transpose()?;
-        let inner_server = options.inner_server.as_ref().map(|o| configure::server(&tls, o, &token_keys)).transpose()?;
+        let inner_server =
+            options.inner_server.as_ref().map(|o| configure::server(&tls, o, &token_keys)).transpose()?;
         let ep = q::Endpoint::new(Arc::new(configure::endpoint(&options.keys)?), server, !udp.may_fragment());
         Ok(Self {
             shared,
@@ -157,7 +156,11 @@ impl Engine {
         let mut more_packets = false;
         while !self.finished() {
             self.loops += 1;
-            let timeout = if more_packets || !self.dirty.is_empty() { Some(Duration::ZERO) } else { self.time_to_next() };
+            let timeout = if more_packets || !self.dirty.is_empty() {
+                Some(Duration::ZERO)
+            } else {
+                self.time_to_next()
+            };
             self.poller.wait(timeout, &mut ready)?;
             more_packets |= self.on_ready(&ready);
             if more_packets {
@@ -226,7 +229,13 @@ impl Engine {
     }
 
     /// One QUIC packet, from the socket or from a virtual path.
-    pub(crate) fn packet(&mut self, now: Instant, network: q::FourTuple, ecn: Option<q::EcnCodepoint>, data: BytesMut) {
+    pub(crate) fn packet(
+        &mut self,
+        now: Instant,
+        network: q::FourTuple,
+        ecn: Option<q::EcnCodepoint>,
+        data: BytesMut,
+    ) {
         let mut response = Vec::new();
         match self.ep.handle(now, network, ecn, data, &mut response) {
             Some(q::DatagramEvent::ConnectionEvent(handle, event)) => {
@@ -238,64 +247,12 @@ impl Engine {
                 }
                 self.mark(id);
             }
-            Some(q::DatagramEvent::NewConnection(incoming)) => self.incoming(now, network.remote(), incoming, response),
+            Some(q::DatagramEvent::NewConnection(incoming)) => {
+                self.incoming(now, network.remote(), incoming, response)
+            }
             Some(q::DatagramEvent::Response(transmit)) => self.send_packets(&transmit, &response, None),
             None => {}
         }
-    }
-
-    fn incoming(&mut self, now: Instant, from: SocketAddr, incoming: q::Incoming, mut buffer: Vec<u8>) {
-        let via = addr::virtual_id(&from);
-        let limits = self.options.server.as_ref();
-        let max = limits.map_or(usize::MAX, |o| o.max_handshakes);
-        let validated = incoming.remote_address_validated();
-        if via.is_none() && !validated && self.wants_retry(max) {
-            if let Ok(t) = self.ep.retry(incoming, &mut buffer) {
-                self.send_packets(&t, &buffer, None);
-            }
-            return;
-        }
-        let inner = if via.is_some() { self.inner_server.clone() } else { None };
-        let refused = self.handshaking >= max || self.stop_at.is_some() || (via.is_some() && inner.is_none());
-        if refused {
-            self.drops.handshakes_refused += 1;
-            let t = self.ep.refuse(incoming, &mut buffer);
-            self.send_packets(&t, &buffer, None);
-            return;
-        }
-        match self.ep.accept(incoming, now, &mut buffer, inner) {
-            Ok((handle, conn)) => {
-                let id = self.new_remote_id();
-                self.handshaking += 1;
-                self.insert(id, handle, conn, via, from);
-            }
-            Err(e) => {
-                if let Some(t) = e.response {
-                    self.send_packets(&t, &buffer, None);
-                }
-            }
-        }
-    }
-
-    fn wants_retry(&self, max_handshakes: usize) -> bool {
-        match self.options.server.as_ref().map(|o| o.retry) {
-            Some(RetryPolicy::Always) => true,
-            Some(RetryPolicy::UnderLoad) => self.handshaking > max_handshakes / 4,
-            Some(RetryPolicy::Never) | None => false,
-        }
-    }
-
-    pub(crate) fn new_remote_id(&mut self) -> Id {
-        let id = self.next_remote;
-        self.next_remote = self.next_remote.wrapping_add(1) | REMOTE;
-        id
-    }
-
-    fn insert(&mut self, id: Id, handle: q::ConnectionHandle, conn: q::Connection, via: Option<Id>, peer: SocketAddr) {
-        let inner = addr::is_virtual(&peer);
-        self.by_handle.insert(handle.0, id);
-        self.conns.insert(id, Conn::new(conn, handle, inner, via, peer));
-        self.mark(id);
     }
 
     /// This connection has something to do.
@@ -347,7 +304,7 @@ impl Engine {
         }
     }
 
-    fn serve_connection(&mut self, id: Id, now: Instant) {
+    pub(super) fn serve_connection(&mut self, id: Id, now: Instant) {
         let Some(c) = self.conns.get_mut(&id) else { return };
         c.dirty = false;
         let mut drained = self.endpoint_events(id);
@@ -431,97 +388,15 @@ impl Engine {
         if let Some(path) = addr::virtual_id(&t.destination) {
             self.send_virtual(path, &data[..t.size], t.segment_size.unwrap_or(t.size), from);
         } else {
-            let copy = q::Transmit { destination: t.destination, ecn: t.ecn, size: t.size, segment_size: t.segment_size, src_ip: t.src_ip };
+            let copy = q::Transmit {
+                destination: t.destination,
+                ecn: t.ecn,
+                size: t.size,
+                segment_size: t.segment_size,
+                src_ip: t.src_ip,
+            };
             self.udp.send(copy, &data[..t.size]);
         }
-    }
-
-    /// Removes a connection and all that hangs on it.
-    fn forget(&mut self, id: Id) {
-        let Some(c) = self.conns.remove(&id) else { return };
-        self.by_handle.remove(&c.handle.0);
-        if let Some(at) = c.timer {
-            self.timers.remove(&(at, TimerKey::Conn(id)));
-        }
-        if !c.established && !c.closed_reported && id & REMOTE != 0 {
-            self.handshake_over();
-        }
-        if !c.closed_reported {
-            self.report_closed(id, CloseKind::Local, None, String::new());
-        }
-        self.detach(id, c);
-    }
-
-    pub(crate) fn handshake_over(&mut self) {
-        self.handshaking = self.handshaking.saturating_sub(1);
-    }
-
-    pub(crate) fn report_closed(&mut self, conn: Id, kind: CloseKind, code: Option<u64>, reason: String) {
-        self.events.push(Event::Closed { conn, kind, code, reason });
-    }
-
-    pub(crate) fn connect(&mut self, conn: Id, remote: SocketAddr, server_name: &str, alpn: &[Vec<u8>], transport: &TransportOptions) {
-        if let Err(reason) = self.try_connect(conn, remote, server_name, alpn, transport) {
-            self.report_closed(conn, CloseKind::Local, None, reason);
-        }
-    }
-
-    fn try_connect(&mut self, id: Id, remote: SocketAddr, name: &str, alpn: &[Vec<u8>], transport: &TransportOptions) -> Result<(), String> {
-        let crypto = self.tls.client(alpn).map_err(|e| e.to_string())?;
-        let mut config = q::ClientConfig::new(crypto);
-        config.transport_config(Arc::new(configure::transport(transport).map_err(|e| e.to_string())?));
-        let target = addr::for_socket(remote, self.udp.is_v6());
-        if target.is_ipv6() && !self.udp.is_v6() && !addr::is_virtual(&target) {
-            return Err(format!("{remote} is IPv6 but the socket is IPv4 only"));
-        }
-        let (handle, conn) = self.ep.connect(Instant::now(), config, target, name).map_err(|e| e.to_string())?;
-        self.insert(id, handle, conn, None, target);
-        Ok(())
-    }
-
-    /// New handshakes use the new material. Tickets issued before are worthless, since each
-    /// configuration has a ticket key and a session store of its own.
-    pub(crate) fn reload(&mut self, material: &TlsMaterial) -> Result<(), StartError> {
-        let tls = TlsContext::new(material, Default::default())?;
-        let make = |o: &Option<_>| o.as_ref().map(|o| configure::server(&tls, o, &self.token_keys)).transpose();
-        let server = make(&self.options.server)?;
-        let inner = make(&self.options.inner_server)?;
-        if server.is_some() {
-            self.ep.set_server_config(server);
-        }
-        self.inner_server = inner;
-        self.tls = tls;
-        Ok(())
-    }
-
-    pub(crate) fn shutdown(&mut self, code: u64, reason: &Bytes) {
-        self.stop_at = Some(Instant::now() + SHUTDOWN_GRACE);
-        let all: Vec<Id> = self.conns.keys().copied().collect();
-        // Inner connections first: their goodbye travels inside the others.
-        let (inner, outer): (Vec<Id>, Vec<Id>) = all.into_iter().partition(|id| self.conns.get(id).is_some_and(|c| c.inner));
-        for id in inner {
-            self.close(id, code, reason.clone());
-            self.serve_connection(id, Instant::now());
-        }
-        for id in outer {
-            self.serve_connection(id, Instant::now());
-            self.close(id, code, reason.clone());
-        }
-    }
-
-    pub(crate) fn close(&mut self, id: Id, code: u64, reason: Bytes) {
-        let code = q::VarInt::from_u64(code).unwrap_or(q::VarInt::MAX);
-        let Some(c) = self.conns.get_mut(&id) else { return };
-        c.q.close(Instant::now(), code, reason);
-        if !c.closed_reported {
-            c.closed_reported = true;
-            if !c.established && id & REMOTE != 0 {
-                self.handshake_over();
-            }
-            self.report_closed(id, CloseKind::Local, Some(code.into_inner()), String::new());
-        }
-        self.cut_streams(id);
-        self.mark(id);
     }
 
     pub(crate) fn path_infos(&mut self, id: Id) -> Vec<PathInfo> {

@@ -58,7 +58,15 @@ pub(crate) struct VirtualPath {
 
 impl VirtualPath {
     pub(crate) fn new(carrier: Id, send: FramePrefix, receive: FramePrefix) -> Self {
-        Self { carrier, send, receive, reassembler: Reassembler::default(), next_packet: 0, peak: BASE_PACKET, peak_until: None }
+        Self {
+            carrier,
+            send,
+            receive,
+            reassembler: Reassembler::default(),
+            next_packet: 0,
+            peak: BASE_PACKET,
+            peak_until: None,
+        }
     }
 
     /// Largest payload that may be cut into fragments now.
@@ -132,9 +140,15 @@ impl Engine {
             c.datagrams_received += n as u64;
             for datagram in batch[..n].iter_mut().map(std::mem::take) {
                 match self.conns.get(&id).and_then(|c| c.routes.find(&datagram)) {
-                    Some((Route::Forward { rule, fragment }, skip)) => self.forward(rule, fragment, &datagram[skip..], now),
-                    Some((Route::Virtual { path, fragment }, skip)) => self.receive_virtual(path, fragment, &datagram[skip..], now),
-                    Some((Route::Udp { flow, fragment }, skip)) => self.deliver_udp(flow, fragment, &datagram[skip..], now),
+                    Some((Route::Forward { rule, fragment }, skip)) => {
+                        self.forward(rule, fragment, &datagram[skip..], now)
+                    }
+                    Some((Route::Virtual { path, fragment }, skip)) => {
+                        self.receive_virtual(path, fragment, &datagram[skip..], now)
+                    }
+                    Some((Route::Udp { flow, fragment }, skip)) => {
+                        self.deliver_udp(flow, fragment, &datagram[skip..], now)
+                    }
                     None => for_owner.push(datagram),
                 }
             }
@@ -172,7 +186,8 @@ impl Engine {
         let prefix = if fragment { as_whole(&rule.rewrite) } else { rule.rewrite.clone() };
         let limit = if fragment { 0 } else { BASE_PACKET };
         let next = &mut rule.next_packet;
-        let outcome = to.enqueue(rule_id, &prefix, payload, limit, || take_packet_id(next, RELAY_PACKET_BIT), now);
+        let outcome =
+            to.enqueue(rule_id, &prefix, payload, limit, || take_packet_id(next, RELAY_PACKET_BIT), now);
         let target = rule.to;
         match outcome {
             Enqueued::Yes => {
@@ -338,7 +353,13 @@ impl Engine {
         })
     }
 
-    pub(crate) fn set_virtual_path(&mut self, path: Id, carrier: Id, send: FramePrefix, receive: FramePrefix) {
+    pub(crate) fn set_virtual_path(
+        &mut self,
+        path: Id,
+        carrier: Id,
+        send: FramePrefix,
+        receive: FramePrefix,
+    ) {
         self.unroute_virtual(path);
         let Some(c) = self.conns.get_mut(&carrier) else { return };
         if !c.routes.add(&receive, |fragment| Route::Virtual { path, fragment }) {

@@ -17,7 +17,10 @@ impl Engine {
                 q::Event::Stream(event) => self.on_stream_event(id, event),
                 q::Event::DatagramReceived => self.on_datagrams(id),
                 q::Event::Path(event) => self.on_path_event(id, event),
-                q::Event::HandshakeDataReady | q::Event::HandshakeConfirmed | q::Event::DatagramsUnblocked | q::Event::NatTraversal(_) => {}
+                q::Event::HandshakeDataReady
+                | q::Event::HandshakeConfirmed
+                | q::Event::DatagramsUnblocked
+                | q::Event::NatTraversal(_) => {}
             }
         }
         self.notice_migration(id);
@@ -66,7 +69,9 @@ impl Engine {
             q::StreamEvent::Opened { .. } => self.accept_streams(id),
             q::StreamEvent::Readable { id: stream } => self.on_readable(id, u64::from(stream)),
             q::StreamEvent::Writable { id: stream } => self.on_writable(id, u64::from(stream)),
-            q::StreamEvent::Stopped { id: stream, error_code } => self.on_stopped(id, u64::from(stream), error_code.into_inner()),
+            q::StreamEvent::Stopped { id: stream, error_code } => {
+                self.on_stopped(id, u64::from(stream), error_code.into_inner())
+            }
             q::StreamEvent::Available { .. } => self.open_requested(id),
             q::StreamEvent::Finished { .. } => {}
         }
@@ -75,7 +80,11 @@ impl Engine {
     fn on_path_event(&mut self, conn: Id, event: q::PathEvent) {
         let reported = match event {
             q::PathEvent::Established { id, .. } => {
-                let remote = self.conns.get(&conn).and_then(|c| c.q.network_path(id).ok()).map(|n| addr::unmap(n.remote()));
+                let remote = self
+                    .conns
+                    .get(&conn)
+                    .and_then(|c| c.q.network_path(id).ok())
+                    .map(|n| addr::unmap(n.remote()));
                 remote.map(|remote| Event::PathOpened { conn, path: path_number(id), remote })
             }
             q::PathEvent::Abandoned { id, .. } => Some(Event::PathClosed { conn, path: path_number(id) }),
@@ -84,9 +93,15 @@ impl Engine {
                 if let Some(c) = self.conns.get_mut(&conn) {
                     let _ = c.q.set_path_status(id, status);
                 }
-                Some(Event::PathStatus { conn, path: path_number(id), backup: status == q::PathStatus::Backup })
+                Some(Event::PathStatus {
+                    conn,
+                    path: path_number(id),
+                    backup: status == q::PathStatus::Backup,
+                })
             }
-            q::PathEvent::ObservedAddr { addr: address, .. } => Some(Event::ObservedAddress { conn, address: addr::unmap(address) }),
+            q::PathEvent::ObservedAddr { addr: address, .. } => {
+                Some(Event::ObservedAddress { conn, address: addr::unmap(address) })
+            }
             _ => None,
         };
         self.events.extend(reported);
@@ -106,12 +121,16 @@ impl Engine {
 
     pub(crate) fn execute(&mut self, command: Command) {
         match command {
-            Command::Connect { conn, remote, server_name, alpn, transport } => self.connect(conn, remote, &server_name, &alpn, &transport),
+            Command::Connect { conn, remote, server_name, alpn, transport } => {
+                self.connect(conn, remote, &server_name, &alpn, &transport)
+            }
             Command::Accept { conn } => self.accept(conn),
             Command::Close { conn, code, reason } => self.close(conn, code, reason),
             Command::OpenStream { conn, bidi, request } => self.open_stream(conn, bidi, request),
             Command::Read { conn, stream, max } => self.read(conn, stream, max),
-            Command::Write { conn, stream, data, finish, report } => self.write(conn, stream, data, finish, report),
+            Command::Write { conn, stream, data, finish, report } => {
+                self.write(conn, stream, data, finish, report)
+            }
             Command::ResetStream { conn, stream, code } => self.reset_stream(conn, stream, code),
             Command::StopStream { conn, stream, code } => self.stop_stream(conn, stream, code),
             Command::SendDatagram { conn, data } => self.send_datagram(conn, data),
@@ -120,7 +139,9 @@ impl Engine {
                 let paths = self.path_infos(conn);
                 self.events.push(Event::Paths { request, paths });
             }
-            Command::OpenPath { conn, remote, backup, request } => self.open_path(conn, remote, backup, request),
+            Command::OpenPath { conn, remote, backup, request } => {
+                self.open_path(conn, remote, backup, request)
+            }
             Command::SetPathStatus { conn, path, backup } => self.set_path_status(conn, path, backup),
             Command::ClosePath { conn, path } => self.close_path(conn, path),
             Command::Reload { tls, request } => {
@@ -135,19 +156,31 @@ impl Engine {
                 let stats = self.rule_stats(rule);
                 self.events.push(Event::RuleStats { request, stats });
             }
-            Command::SetVirtualPath { path, carrier, send, receive } => self.set_virtual_path(path, carrier, send, receive),
+            Command::SetVirtualPath { path, carrier, send, receive } => {
+                self.set_virtual_path(path, carrier, send, receive)
+            }
             Command::RemoveVirtualPath { path } => self.remove_virtual_path(path),
             Command::ListenTcp { listener, listener_socket } => self.listen_tcp(listener, listener_socket),
             Command::DialTcp { socket, remote, timeout } => self.dial_tcp(socket, remote, timeout),
             Command::TcpRead { socket, max } => self.tcp_read(socket, max),
             Command::TcpWrite { socket, data, report } => self.tcp_write(socket, data, report),
             Command::TcpClose { socket, reset } => self.tcp_close(socket, reset),
-            Command::SpliceSend { conn, stream, socket, first } => self.splice_send(conn, stream, socket, first),
-            Command::SpliceReceive { conn, stream, socket, first } => self.splice_receive(conn, stream, socket, first),
-            Command::ListenUdp { listener, udp_socket, socks } => self.listen_udp(listener, udp_socket, socks),
-            Command::BindUdpPeer { flow, listener, peer, conn, prefix, idle } => self.bind_udp_peer(flow, listener, peer, conn, prefix, idle),
+            Command::SpliceSend { conn, stream, socket, first } => {
+                self.splice_send(conn, stream, socket, first)
+            }
+            Command::SpliceReceive { conn, stream, socket, first } => {
+                self.splice_receive(conn, stream, socket, first)
+            }
+            Command::ListenUdp { listener, udp_socket, socks } => {
+                self.listen_udp(listener, udp_socket, socks)
+            }
+            Command::BindUdpPeer { flow, listener, peer, conn, prefix, idle } => {
+                self.bind_udp_peer(flow, listener, peer, conn, prefix, idle)
+            }
             Command::RejectUdpPeer { listener, peer } => self.reject_udp_peer(listener, peer),
-            Command::DialUdp { flow, udp_socket, conn, prefix, idle } => self.dial_udp(flow, udp_socket, conn, prefix, idle),
+            Command::DialUdp { flow, udp_socket, conn, prefix, idle } => {
+                self.dial_udp(flow, udp_socket, conn, prefix, idle)
+            }
             Command::CloseUdpFlow { flow } => self.end_udp_flow(flow, super::types::UdpEnd::Closed),
             Command::UdpFlowStats { flow, request } => {
                 let stats = self.udp_flow_stats(flow);
@@ -187,7 +220,9 @@ impl Engine {
         let path = match self.conns.get_mut(&id) {
             Some(c) => {
                 let network = q::FourTuple::from_remote(addr::for_socket(remote, v6));
-                c.q.open_path_ensure(network, status, Instant::now()).map(|(p, _)| path_number(p)).map_err(|e| e.to_string())
+                c.q.open_path_ensure(network, status, Instant::now())
+                    .map(|(p, _)| path_number(p))
+                    .map_err(|e| e.to_string())
             }
             None => Err("the connection is closed".into()),
         };
@@ -234,7 +269,9 @@ fn close_kind(reason: &q::ConnectionError) -> (CloseKind, Option<u64>) {
         (kind, Some(code))
     }
     match reason {
-        q::ConnectionError::VersionMismatch | q::ConnectionError::CidsExhausted => (CloseKind::Transport, None),
+        q::ConnectionError::VersionMismatch | q::ConnectionError::CidsExhausted => {
+            (CloseKind::Transport, None)
+        }
         q::ConnectionError::TransportError(e) => transport(u64::from(e.code)),
         q::ConnectionError::ConnectionClosed(c) => transport(u64::from(c.error_code)),
         q::ConnectionError::ApplicationClosed(c) => (CloseKind::Peer, Some(c.error_code.into_inner())),

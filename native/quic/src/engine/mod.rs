@@ -1,9 +1,9 @@
 //! The engine: one thread, one UDP socket, any number of QUIC connections in both roles.
 //!
 //! [`spawn`] starts it. The owner gives [`Command`]s through a [`Handle`] and collects [`Event`]s when the
-//! wake-up callback has fired. Inside, [`core`] runs the loop; [`conn`] is what is kept per connection;
-//! [`datagrams`] carries out forwarding rules and virtual paths; [`streams`] moves stream bytes; [`tcp`]
-//! and [`udpflow`] join them to local sockets.
+//! wake-up callback has fired. Inside, [`core`] runs the loop; [`lifecycle`] begins and ends connections;
+//! [`conn`] is what is kept per connection; [`datagrams`] carries out forwarding rules and virtual paths;
+//! [`streams`] moves stream bytes; [`tcp`], [`splice`] and [`udpflow`] join them to local sockets.
 
 mod addr;
 mod configure;
@@ -12,7 +12,10 @@ mod core;
 mod datagrams;
 mod events;
 mod handle;
+mod lifecycle;
+mod options;
 mod poller;
+mod splice;
 mod streams;
 mod tcp;
 mod types;
@@ -20,6 +23,7 @@ mod udp;
 mod udpflow;
 
 pub use handle::Handle;
+pub use options::*;
 pub use types::*;
 pub use udpflow::connected_udp_socket;
 

@@ -41,6 +41,7 @@ pub(crate) struct Stream {
     pub(crate) from_socket: Option<Id>,
     /// Local socket that gets what comes in.
     pub(crate) to_socket: Option<Id>,
+    /// Bytes that went from and to a local socket.
     pub(crate) sent: u64,
     pub(crate) received: u64,
     pub(crate) spliced: bool,
@@ -111,7 +112,9 @@ impl Engine {
     /// Takes in the streams that the peer has opened.
     pub(crate) fn accept_streams(&mut self, conn: Id) {
         for dir in [q::Dir::Bi, q::Dir::Uni] {
-            while let Some(stream) = self.conns.get_mut(&conn).filter(|c| c.accepted).and_then(|c| c.q.streams().accept(dir)) {
+            while let Some(stream) =
+                self.conns.get_mut(&conn).filter(|c| c.accepted).and_then(|c| c.q.streams().accept(dir))
+            {
                 let raw = u64::from(stream);
                 let bidi = dir == q::Dir::Bi;
                 if let Some(c) = self.conns.get_mut(&conn) {
@@ -141,7 +144,6 @@ impl Engine {
             match chunks.next(READ_AHEAD - s.incoming_bytes) {
                 Ok(Some(chunk)) => {
                     s.incoming_bytes += chunk.bytes.len();
-                    s.received += chunk.bytes.len() as u64;
                     s.incoming.push_back(chunk.bytes);
                 }
                 Ok(None) => {
@@ -217,7 +219,7 @@ impl Engine {
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(s) = c.streams.get_mut(&raw).filter(|s| !s.send_done) else { return };
         match write_all(&mut c.q, raw, &mut s.outgoing) {
-            Ok(n) => s.sent += n,
+            Ok(_) => {}
             Err(cut) => {
                 s.cut = Some(cut);
                 s.send_done = true;

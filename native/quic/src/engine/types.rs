@@ -1,5 +1,6 @@
-//! What crosses between the owner of an engine and its thread: options, commands, events.
+//! What crosses between the owner of an engine and its thread: commands and events.
 
+use super::options::TransportOptions;
 use crate::tls::TlsMaterial;
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -11,100 +12,6 @@ pub type Id = u32;
 
 /// Set in the ids that the engine chooses.
 pub const REMOTE: Id = 0x8000_0000;
-
-/// Settings of one kind of connection.
-#[derive(Debug, Clone)]
-pub struct TransportOptions {
-    pub idle_timeout: Duration,
-    /// Time between keep-alive packets; `None` sends none.
-    pub keep_alive: Option<Duration>,
-    /// UDP payload size assumed before path-MTU discovery, 1200 or more.
-    pub initial_mtu: u16,
-    /// Upper end of the path-MTU search; equal to `initial_mtu` turns discovery off.
-    pub max_mtu: u16,
-    pub max_bidi_streams: u32,
-    pub max_uni_streams: u32,
-    pub congestion: Congestion,
-    pub send_observed_address: bool,
-    pub receive_observed_address: bool,
-    /// Largest number of paths at a time; 0 turns multipath off.
-    pub multipath: u32,
-    /// Bytes that a peer may send on one stream without being read.
-    pub stream_window: u32,
-    /// Bytes that a peer may send on all streams together without being read.
-    pub connection_window: u32,
-}
-
-impl Default for TransportOptions {
-    fn default() -> Self {
-        Self {
-            idle_timeout: Duration::from_secs(30),
-            keep_alive: None,
-            initial_mtu: 1200,
-            max_mtu: 1452,
-            max_bidi_streams: 100,
-            max_uni_streams: 10,
-            congestion: Congestion::Cubic,
-            send_observed_address: false,
-            receive_observed_address: false,
-            multipath: 0,
-            // 2 MiB in packets of 1200 bytes stay under the 2,048 chunks that noq's assembler holds.
-            stream_window: 2 << 20,
-            connection_window: 8 << 20,
-        }
-    }
-}
-
-/// Congestion controller of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Congestion {
-    Cubic,
-    NewReno,
-    Bbr3,
-}
-
-/// When a server answers a first packet with Retry (RFC 9000 §8.1.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryPolicy {
-    Always,
-    Never,
-    /// Once more than a quarter of `max_handshakes` are under way.
-    UnderLoad,
-}
-
-/// Accepting side of an endpoint.
-#[derive(Debug, Clone)]
-pub struct ServerOptions {
-    pub alpn: Vec<Vec<u8>>,
-    pub transport: TransportOptions,
-    pub require_client_cert: bool,
-    pub retry: RetryPolicy,
-    /// Handshakes under way at a time; more are refused.
-    pub max_handshakes: usize,
-}
-
-/// Key material that an operator gives so that restarted or parallel processes understand each other.
-#[derive(Debug, Clone, Default)]
-pub struct Keys {
-    /// Current key first. Empty: a random key.
-    pub retry: Vec<[u8; 32]>,
-    /// Master of the stateless-reset key. `None`: random.
-    pub reset: Option<[u8; 32]>,
-    pub server_id: Vec<u8>,
-    /// Encrypts the server id inside connection ids.
-    pub cid: Option<[u8; 16]>,
-    pub generation: u8,
-}
-
-/// Everything that an endpoint is made of.
-pub struct EndpointOptions {
-    pub listen: SocketAddr,
-    pub tls: TlsMaterial,
-    pub server: Option<ServerOptions>,
-    /// Accepts connections that arrive on virtual paths. Only `alpn` and `transport` count.
-    pub inner_server: Option<ServerOptions>,
-    pub keys: Keys,
-}
 
 /// Two byte strings that say to which channel a datagram of a connection belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,46 +32,178 @@ pub enum Command {
         transport: TransportOptions,
     },
     /// The owner has looked at the peer's identity: streams and datagrams may be delivered.
-    Accept { conn: Id },
-    Close { conn: Id, code: u64, reason: Bytes },
-    OpenStream { conn: Id, bidi: bool, request: u32 },
-    Read { conn: Id, stream: u64, max: usize },
-    Write { conn: Id, stream: u64, data: Bytes, finish: bool, report: bool },
-    ResetStream { conn: Id, stream: u64, code: u64 },
-    StopStream { conn: Id, stream: u64, code: u64 },
-    SendDatagram { conn: Id, data: Bytes },
-    Ping { conn: Id },
-    Paths { conn: Id, request: u32 },
-    OpenPath { conn: Id, remote: SocketAddr, backup: bool, request: u32 },
-    SetPathStatus { conn: Id, path: u32, backup: bool },
-    ClosePath { conn: Id, path: u32 },
-    Reload { tls: TlsMaterial, request: u32 },
-    AddRule { rule: Id, from: Id, to: Id, matches: FramePrefix, rewrite: FramePrefix, max_bytes_per_second: Option<u64> },
-    RemoveRule { rule: Id },
-    RuleStats { rule: Id, request: u32 },
+    Accept {
+        conn: Id,
+    },
+    Close {
+        conn: Id,
+        code: u64,
+        reason: Bytes,
+    },
+    OpenStream {
+        conn: Id,
+        bidi: bool,
+        request: u32,
+    },
+    Read {
+        conn: Id,
+        stream: u64,
+        max: usize,
+    },
+    Write {
+        conn: Id,
+        stream: u64,
+        data: Bytes,
+        finish: bool,
+        report: bool,
+    },
+    ResetStream {
+        conn: Id,
+        stream: u64,
+        code: u64,
+    },
+    StopStream {
+        conn: Id,
+        stream: u64,
+        code: u64,
+    },
+    SendDatagram {
+        conn: Id,
+        data: Bytes,
+    },
+    Ping {
+        conn: Id,
+    },
+    Paths {
+        conn: Id,
+        request: u32,
+    },
+    OpenPath {
+        conn: Id,
+        remote: SocketAddr,
+        backup: bool,
+        request: u32,
+    },
+    SetPathStatus {
+        conn: Id,
+        path: u32,
+        backup: bool,
+    },
+    ClosePath {
+        conn: Id,
+        path: u32,
+    },
+    Reload {
+        tls: TlsMaterial,
+        request: u32,
+    },
+    AddRule {
+        rule: Id,
+        from: Id,
+        to: Id,
+        matches: FramePrefix,
+        rewrite: FramePrefix,
+        max_bytes_per_second: Option<u64>,
+    },
+    RemoveRule {
+        rule: Id,
+    },
+    RuleStats {
+        rule: Id,
+        request: u32,
+    },
     /// Adds the path, or moves it to another carrier when it exists.
-    SetVirtualPath { path: Id, carrier: Id, send: FramePrefix, receive: FramePrefix },
-    RemoveVirtualPath { path: Id },
-    ListenTcp { listener: Id, listener_socket: std::net::TcpListener },
-    DialTcp { socket: Id, remote: SocketAddr, timeout: Duration },
-    TcpRead { socket: Id, max: usize },
-    TcpWrite { socket: Id, data: Bytes, report: bool },
-    TcpClose { socket: Id, reset: bool },
+    SetVirtualPath {
+        path: Id,
+        carrier: Id,
+        send: FramePrefix,
+        receive: FramePrefix,
+    },
+    RemoveVirtualPath {
+        path: Id,
+    },
+    ListenTcp {
+        listener: Id,
+        listener_socket: std::net::TcpListener,
+    },
+    DialTcp {
+        socket: Id,
+        remote: SocketAddr,
+        timeout: Duration,
+    },
+    TcpRead {
+        socket: Id,
+        max: usize,
+    },
+    TcpWrite {
+        socket: Id,
+        data: Bytes,
+        report: bool,
+    },
+    TcpClose {
+        socket: Id,
+        reset: bool,
+    },
     /// TCP to stream. `first` goes before what the socket still holds.
-    SpliceSend { conn: Id, stream: u64, socket: Id, first: Bytes },
+    SpliceSend {
+        conn: Id,
+        stream: u64,
+        socket: Id,
+        first: Bytes,
+    },
     /// Stream to TCP. `first` goes before what the stream still holds.
-    SpliceReceive { conn: Id, stream: u64, socket: Id, first: Bytes },
-    ListenUdp { listener: Id, udp_socket: std::net::UdpSocket, socks: bool },
-    BindUdpPeer { flow: Id, listener: Id, peer: Id, conn: Id, prefix: FramePrefix, idle: Duration },
-    RejectUdpPeer { listener: Id, peer: Id },
-    DialUdp { flow: Id, udp_socket: std::net::UdpSocket, conn: Id, prefix: FramePrefix, idle: Duration },
-    CloseUdpFlow { flow: Id },
-    UdpFlowStats { flow: Id, request: u32 },
-    CloseListener { listener: Id },
-    ConnectionStats { conn: Id, request: u32 },
-    Stats { request: u32 },
+    SpliceReceive {
+        conn: Id,
+        stream: u64,
+        socket: Id,
+        first: Bytes,
+    },
+    ListenUdp {
+        listener: Id,
+        udp_socket: std::net::UdpSocket,
+        socks: bool,
+    },
+    BindUdpPeer {
+        flow: Id,
+        listener: Id,
+        peer: Id,
+        conn: Id,
+        prefix: FramePrefix,
+        idle: Duration,
+    },
+    RejectUdpPeer {
+        listener: Id,
+        peer: Id,
+    },
+    DialUdp {
+        flow: Id,
+        udp_socket: std::net::UdpSocket,
+        conn: Id,
+        prefix: FramePrefix,
+        idle: Duration,
+    },
+    CloseUdpFlow {
+        flow: Id,
+    },
+    UdpFlowStats {
+        flow: Id,
+        request: u32,
+    },
+    CloseListener {
+        listener: Id,
+    },
+    ConnectionStats {
+        conn: Id,
+        request: u32,
+    },
+    Stats {
+        request: u32,
+    },
     /// Closes every connection, says goodbye to the peers, ends the thread.
-    Shutdown { code: u64, reason: Bytes },
+    Shutdown {
+        code: u64,
+        reason: Bytes,
+    },
 }
 
 /// Why a connection ended.
@@ -227,39 +266,138 @@ pub enum Event {
         resumed: bool,
         max_datagram: usize,
     },
-    Closed { conn: Id, kind: CloseKind, code: Option<u64>, reason: String },
-    StreamOpened { conn: Id, stream: u64, bidi: bool, /** Peer's; the first bytes come along. */ first: Bytes },
+    Closed {
+        conn: Id,
+        kind: CloseKind,
+        code: Option<u64>,
+        reason: String,
+    },
+    StreamOpened {
+        conn: Id,
+        stream: u64,
+        bidi: bool,
+        /** Peer's; the first bytes come along. */
+        first: Bytes,
+    },
     /// Answer to `OpenStream`; `None` when the connection is gone.
-    OpenedStream { request: u32, stream: Option<u64> },
+    OpenedStream {
+        request: u32,
+        stream: Option<u64>,
+    },
     /// Answer to `Read`: bytes, the end (`None`), or a cut.
-    Read { conn: Id, stream: u64, data: Result<Option<Bytes>, Cut> },
+    Read {
+        conn: Id,
+        stream: u64,
+        data: Result<Option<Bytes>, Cut>,
+    },
     /// Everything given to `Write` with `report` has been taken by the transport, or the stream is cut.
-    Written { conn: Id, stream: u64, cut: Option<Cut> },
-    Datagrams { conn: Id, batch: Vec<Bytes> },
-    ObservedAddress { conn: Id, address: SocketAddr },
-    PeerAddress { conn: Id, address: SocketAddr },
-    Stalled { conn: Id },
-    Recovered { conn: Id },
-    PathOpened { conn: Id, path: u32, remote: SocketAddr },
-    PathClosed { conn: Id, path: u32 },
-    PathStatus { conn: Id, path: u32, backup: bool },
-    MaxDatagram { conn: Id, size: usize },
-    TcpAccepted { listener: Id, socket: Id, remote: SocketAddr },
-    TcpConnected { socket: Id, error: Option<std::io::ErrorKind> },
-    TcpRead { socket: Id, data: Result<Option<Bytes>, std::io::ErrorKind> },
-    TcpWritten { socket: Id, error: Option<std::io::ErrorKind> },
-    SpliceDone { conn: Id, stream: u64, sent: u64, received: u64, end: SpliceEnd },
-    UdpPeer { listener: Id, peer: Id, remote: SocketAddr, header: Bytes },
-    UdpFlowClosed { flow: Id, end: UdpEnd },
-    Reloaded { request: u32, error: Option<String> },
-    Paths { request: u32, paths: Vec<PathInfo> },
-    OpenedPath { request: u32, path: Result<u32, String> },
-    RuleStats { request: u32, stats: Option<ForwardStats> },
-    UdpFlowStats { request: u32, stats: Option<UdpFlowStats> },
-    ConnectionStats { request: u32, stats: Option<ConnectionStats> },
-    Stats { request: u32, stats: EndpointStats },
+    Written {
+        conn: Id,
+        stream: u64,
+        cut: Option<Cut>,
+    },
+    Datagrams {
+        conn: Id,
+        batch: Vec<Bytes>,
+    },
+    ObservedAddress {
+        conn: Id,
+        address: SocketAddr,
+    },
+    PeerAddress {
+        conn: Id,
+        address: SocketAddr,
+    },
+    Stalled {
+        conn: Id,
+    },
+    Recovered {
+        conn: Id,
+    },
+    PathOpened {
+        conn: Id,
+        path: u32,
+        remote: SocketAddr,
+    },
+    PathClosed {
+        conn: Id,
+        path: u32,
+    },
+    PathStatus {
+        conn: Id,
+        path: u32,
+        backup: bool,
+    },
+    MaxDatagram {
+        conn: Id,
+        size: usize,
+    },
+    TcpAccepted {
+        listener: Id,
+        socket: Id,
+        remote: SocketAddr,
+    },
+    TcpConnected {
+        socket: Id,
+        error: Option<std::io::ErrorKind>,
+    },
+    TcpRead {
+        socket: Id,
+        data: Result<Option<Bytes>, std::io::ErrorKind>,
+    },
+    TcpWritten {
+        socket: Id,
+        error: Option<std::io::ErrorKind>,
+    },
+    SpliceDone {
+        conn: Id,
+        stream: u64,
+        sent: u64,
+        received: u64,
+        end: SpliceEnd,
+    },
+    UdpPeer {
+        listener: Id,
+        peer: Id,
+        remote: SocketAddr,
+        header: Bytes,
+    },
+    UdpFlowClosed {
+        flow: Id,
+        end: UdpEnd,
+    },
+    Reloaded {
+        request: u32,
+        error: Option<String>,
+    },
+    Paths {
+        request: u32,
+        paths: Vec<PathInfo>,
+    },
+    OpenedPath {
+        request: u32,
+        path: Result<u32, String>,
+    },
+    RuleStats {
+        request: u32,
+        stats: Option<ForwardStats>,
+    },
+    UdpFlowStats {
+        request: u32,
+        stats: Option<UdpFlowStats>,
+    },
+    ConnectionStats {
+        request: u32,
+        stats: Option<ConnectionStats>,
+    },
+    Stats {
+        request: u32,
+        stats: EndpointStats,
+    },
     /// The thread is gone; nothing follows.
-    Stopped { error: Option<String> },
+    Stopped {
+        error: Option<String>,
+    },
 }
 
 /// How both directions of a splice ended.

@@ -49,8 +49,12 @@ struct PeerKey {
 
 enum PeerState {
     /// The owner was told; first datagrams are held.
-    Pending { held: Vec<Bytes> },
-    Bound { flow: Id },
+    Pending {
+        held: Vec<Bytes>,
+    },
+    Bound {
+        flow: Id,
+    },
 }
 
 pub(crate) struct UdpListening {
@@ -79,7 +83,8 @@ impl Engine {
         let token = KIND_UDP_LISTENER << 32 | u64::from(id);
         let ready = socket.set_nonblocking(true).and_then(|()| self.poller.add(socket.as_raw_fd(), token));
         if ready.is_ok() {
-            let listening = UdpListening { socket, socks, peers: FxHashMap::default(), pending: FxHashMap::default() };
+            let listening =
+                UdpListening { socket, socks, peers: FxHashMap::default(), pending: FxHashMap::default() };
             self.udp_listeners.insert(id, listening);
             self.udp_listener_ready(id, true);
         }
@@ -96,7 +101,7 @@ impl Engine {
             budget -= 1;
             let Some(l) = self.udp_listeners.get(&id) else { break };
             match l.socket.recv_from(&mut buffer) {
-                Ok((n, from)) => self.from_local_peer(id, from, &buffer[..n]),
+                Ok((n, from)) => self.local_datagram(id, from, &buffer[..n]),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                 // A peer that went away reports itself here (ICMP); others go on.
                 Err(_) => {}
@@ -113,7 +118,7 @@ impl Engine {
         self.udp_flow_ready(id, true);
     }
 
-    fn from_local_peer(&mut self, listener: Id, from: SocketAddr, datagram: &[u8]) {
+    fn local_datagram(&mut self, listener: Id, from: SocketAddr, datagram: &[u8]) {
         let Some(l) = self.udp_listeners.get_mut(&listener) else { return };
         let header = if l.socks { socks_header(datagram) } else { Some(0) };
         let Some(header) = header else {
@@ -125,9 +130,11 @@ impl Engine {
         match l.peers.get_mut(&key) {
             Some(PeerState::Bound { flow }) => {
                 let flow = *flow;
-                self.from_local(flow, payload);
+                self.send_up(flow, payload);
             }
-            Some(PeerState::Pending { held, .. }) if held.len() < MAX_HELD => held.push(Bytes::copy_from_slice(payload)),
+            Some(PeerState::Pending { held, .. }) if held.len() < MAX_HELD => {
+                held.push(Bytes::copy_from_slice(payload))
+            }
             Some(PeerState::Pending { .. }) => self.drops.udp_peers_refused += 1,
             None if l.pending.len() >= MAX_PENDING_PEERS => self.drops.udp_peers_refused += 1,
             None => self.new_local_peer(listener, key, payload),
@@ -142,7 +149,15 @@ impl Engine {
         self.events.push(Event::UdpPeer { listener, peer: id, remote: key.address, header: key.header });
     }
 
-    pub(crate) fn bind_udp_peer(&mut self, flow: Id, listener: Id, peer: Id, conn: Id, prefix: FramePrefix, idle: Duration) {
+    pub(crate) fn bind_udp_peer(
+        &mut self,
+        flow: Id,
+        listener: Id,
+        peer: Id,
+        conn: Id,
+        prefix: FramePrefix,
+        idle: Duration,
+    ) {
         let found = self.udp_listeners.get_mut(&listener).and_then(|l| {
             let key = l.pending.remove(&peer)?;
             let state = l.peers.insert(key.clone(), PeerState::Bound { flow });
@@ -154,7 +169,7 @@ impl Engine {
         };
         self.start_flow(flow, Local::Peer { listener, peer: key }, conn, prefix, idle);
         if let Some(PeerState::Pending { held, .. }) = state {
-            held.iter().for_each(|payload| self.from_local(flow, payload));
+            held.iter().for_each(|payload| self.send_up(flow, payload));
         }
     }
 
@@ -167,7 +182,14 @@ impl Engine {
         }
     }
 
-    pub(crate) fn dial_udp(&mut self, flow: Id, socket: UdpSocket, conn: Id, prefix: FramePrefix, idle: Duration) {
+    pub(crate) fn dial_udp(
+        &mut self,
+        flow: Id,
+        socket: UdpSocket,
+        conn: Id,
+        prefix: FramePrefix,
+        idle: Duration,
+    ) {
         let token = KIND_UDP_FLOW << 32 | u64::from(flow);
         match socket.set_nonblocking(true).and_then(|()| self.poller.add(socket.as_raw_fd(), token)) {
             Ok(()) => self.start_flow(flow, Local::Socket(socket), conn, prefix, idle),
@@ -177,8 +199,20 @@ impl Engine {
 
     fn start_flow(&mut self, id: Id, local: Local, conn: Id, prefix: FramePrefix, idle: Duration) {
         let now = Instant::now();
-        let routed = self.conns.get_mut(&conn).is_some_and(|c| c.routes.add(&prefix, |fragment| Route::Udp { flow: id, fragment }));
-        let flow = UdpFlow { local, conn, prefix, idle, last: now, reassembler: Reassembler::default(), next_packet: 0, stats: UdpFlowStats::default() };
+        let routed = self
+            .conns
+            .get_mut(&conn)
+            .is_some_and(|c| c.routes.add(&prefix, |fragment| Route::Udp { flow: id, fragment }));
+        let flow = UdpFlow {
+            local,
+            conn,
+            prefix,
+            idle,
+            last: now,
+            reassembler: Reassembler::default(),
+            next_packet: 0,
+            stats: UdpFlowStats::default(),
+        };
         self.udp_flows.insert(id, flow);
         if !routed {
             return self.end_udp_flow(id, UdpEnd::Closed);
@@ -207,7 +241,7 @@ impl Engine {
             budget -= 1;
             let Some(UdpFlow { local: Local::Socket(socket), .. }) = self.udp_flows.get(&id) else { break };
             match socket.recv(&mut buffer) {
-                Ok(n) => self.from_local(id, &buffer[..n]),
+                Ok(n) => self.send_up(id, &buffer[..n]),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                 // The backend's port is closed for now (ICMP): the flow waits for its idle timeout.
                 Err(_) => {}
@@ -220,13 +254,14 @@ impl Engine {
     }
 
     /// A payload from the local side into the connection.
-    fn from_local(&mut self, id: Id, payload: &[u8]) {
+    fn send_up(&mut self, id: Id, payload: &[u8]) {
         let now = Instant::now();
         let Some(f) = self.udp_flows.get_mut(&id) else { return };
         let Some(c) = self.conns.get_mut(&f.conn) else { return };
         f.last = now;
         let next = &mut f.next_packet;
-        let outcome = c.enqueue(id, &f.prefix, payload, usize::MAX, || super::datagrams::take_packet_id(next, 0), now);
+        let outcome =
+            c.enqueue(id, &f.prefix, payload, usize::MAX, || super::datagrams::take_packet_id(next, 0), now);
         match outcome {
             Enqueued::Yes => f.stats.sent += 1,
             Enqueued::TooLarge | Enqueued::Refused => f.stats.dropped += 1,
@@ -240,10 +275,10 @@ impl Engine {
         let Some(f) = self.udp_flows.get_mut(&id) else { return };
         f.last = now;
         if !fragment {
-            return self.to_local(id, payload);
+            return self.send_down(id, payload);
         }
         match f.reassembler.insert(payload, now) {
-            Ok(Some(whole)) => self.to_local(id, &whole),
+            Ok(Some(whole)) => self.send_down(id, &whole),
             Ok(None) => {}
             Err(_) => {
                 f.stats.dropped += 1;
@@ -252,7 +287,7 @@ impl Engine {
         }
     }
 
-    fn to_local(&mut self, id: Id, payload: &[u8]) {
+    fn send_down(&mut self, id: Id, payload: &[u8]) {
         let Some(f) = self.udp_flows.get_mut(&id) else { return };
         let sent = match &f.local {
             Local::Socket(socket) => socket.send(payload),

@@ -8,7 +8,7 @@ use rcgen::ExtendedKeyUsagePurpose;
 use rustls_pki_types::UnixTime;
 use rustls_pki_types::pem::PemObject;
 
-use self::pair::{Seen, handshake};
+use self::pair::{Seen, handshake, handshake_with_retry};
 use self::pki::{Leaf, Pki};
 use super::*;
 
@@ -167,6 +167,19 @@ fn only_a_common_protocol_connects() {
     let server = server.server(&alpn(), true).expect("server");
     let (client, server) = handshake(client, server, DEFAULT_SERVER_NAME);
     assert!(!client.is_up() && !server.is_up());
+}
+
+#[test]
+fn a_retried_client_connects_though_its_token_works_once() {
+    let pki = Pki::new();
+    let context = context(pki.material(Leaf::default()));
+    let server = server_config(&context);
+    for resumed in [false, true] {
+        let client = context.client(&alpn()).expect("client");
+        let (client, server) = handshake_with_retry(client, server.clone(), DEFAULT_SERVER_NAME);
+        assert!(client.is_up() && server.is_up(), "{client:?} {server:?}");
+        assert_eq!((client.resumed(), server.resumed()), (resumed, resumed));
+    }
 }
 
 #[test]
