@@ -1,5 +1,5 @@
 import { type Conditions, PERFECT, Rng, SimNetwork, VirtualTime } from '@ztna/sim';
-import type { ServiceName, SubjectName } from '@ztna/wire';
+import { type ControlMessage, decodeControlMessage, type ServiceName, type SubjectName } from '@ztna/wire';
 import type { CountOutput, EventOutput, FlowKey } from '../types.ts';
 import { AgentNode } from './agent-node.ts';
 import { ConnectorNode } from './connector-node.ts';
@@ -107,6 +107,11 @@ export class World {
 
   set conditions(conditions: Partial<Conditions>) {
     this.network.conditions = { ...PERFECT, ...conditions };
+  }
+
+  decode(bytes: Uint8Array): ControlMessage | undefined {
+    const decoded = decodeControlMessage(bytes);
+    return decoded.ok && decoded.value.type !== 'unknown' ? decoded.value : undefined;
   }
 
   onControlMessage(_receiver: string) {
