@@ -1,0 +1,79 @@
+import { open, readFile } from 'node:fs/promises';
+import type { Needle } from './scanner.ts';
+import { Scanner } from './scanner.ts';
+
+/** What a scan of a process's memory gave. */
+export interface MemoryScan {
+  readonly scanner: Scanner;
+  /** Readable mappings, and those of them that could not be read after all (device memory). */
+  readonly mappings: number;
+  readonly unreadable: number;
+}
+
+interface Mapping {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly name: string;
+}
+
+const pieceBytes = 4 << 20;
+const zeros = Buffer.alloc(pieceBytes);
+
+/**
+ * Looks for needles in all readable memory of a process, by /proc/PID/maps and /proc/PID/mem (Linux, proc(5)).
+ * The process runs on meanwhile. Throws the system's error when the memory may not be read at all.
+ */
+export async function scanMemory(pid: number, needles: readonly Needle[]): Promise<MemoryScan> {
+  const scanner = new Scanner(needles);
+  const mappings = readableMappings(await readFile(`/proc/${pid}/maps`, 'utf8'));
+  await using memory = await open(`/proc/${pid}/mem`, 'r');
+  const piece = Buffer.allocUnsafe(pieceBytes);
+  let unreadable = 0;
+  try {
+    for (const { start, end } of mappings) {
+      scanner.gap();
+      let at = start;
+      while (at < end) {
+        const wanted = Number(end - at < BigInt(pieceBytes) ? end - at : BigInt(pieceBytes));
+        const read = await memory
+          .read({ buffer: piece, offset: 0, length: wanted, position: at })
+          .then(({ bytesRead }) => bytesRead)
+          .catch(ignoreGone);
+        if (read === 0) {
+          unreadable++;
+          break;
+        }
+        push(scanner, piece.subarray(0, read));
+        at += BigInt(read);
+      }
+    }
+  } finally {
+    // The needles that were found must not be found again in this process.
+    piece.fill(0);
+  }
+  return { scanner, mappings: mappings.length, unreadable };
+}
+
+/** Lines of /proc/PID/maps that can be read. */
+export function readableMappings(maps: string): Mapping[] {
+  return maps.split('\n').flatMap((line) => {
+    const match = /^([0-9a-f]+)-([0-9a-f]+) r\S* \S+ \S+ \S+\s*(.*)$/.exec(line);
+    if (!match) return [];
+    const [, start = '0', end = '0', name = ''] = match;
+    // Memory of the kernel, shared by all processes.
+    if (name === '[vvar]' || name === '[vsyscall]' || name === '[vvar_vclock]') return [];
+    return [{ start: BigInt(`0x${start}`), end: BigInt(`0x${end}`), name }];
+  });
+}
+
+/** Most of a process's address space was never touched and reads as zeros. */
+function push(scanner: Scanner, piece: Buffer): void {
+  if (piece.equals(piece.length === pieceBytes ? zeros : zeros.subarray(0, piece.length))) scanner.gap();
+  else scanner.push(piece);
+}
+
+/** A mapping that went away since, or that the kernel does not give out. */
+function ignoreGone(error: NodeJS.ErrnoException): number {
+  if (error.code === 'EIO' || error.code === 'EFAULT' || error.code === 'ENXIO') return 0;
+  throw error;
+}
