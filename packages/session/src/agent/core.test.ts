@@ -1,0 +1,187 @@
+import { type Grant, wireError } from '@ztna/wire';
+import { describe, expect, it } from 'vitest';
+import { agentId, connectorId, identityOf, intermediateId, subjectOf } from '../simulation/names.ts';
+import {
+  grantFor,
+  LOCAL,
+  makePlane,
+  NOW,
+  outputs,
+  PEER_HELLO,
+  RELAY,
+  relayId,
+  UID,
+  WEB,
+} from '../testing.ts';
+import type { ConnectionKey, FlowKey } from '../types.ts';
+import { AgentCore } from './core.ts';
+
+const FLOW = 1 as FlowKey;
+
+describe('AgentCore', () => {
+  it('opens a session for the first flow, and starts it when the inner peer is the offered one', () => {
+    const { core, offer } = arrange();
+    offer({});
+    expect(outputs(core)).toEqual([
+      { type: 'open-inner', session: UID, connection: 1, relayId: 7, peer: connectorId('near') },
+    ]);
+    core.handleInput(
+      { type: 'inner-connected', session: UID, identity: identityOf('connector', 'near') },
+      NOW,
+    );
+    const ready = {
+      type: 'flow-ready',
+      flow: FLOW,
+      session: UID,
+      service: WEB,
+      transport: 'tcp',
+      port: 80,
+      subject: subjectOf('laptop'),
+    };
+    expect(outputs(core)).toEqual([{ type: 'accept-inner', session: UID }, ready]);
+  });
+
+  it.each<[string, Partial<Grant>, string]>([
+    [
+      'a connector that the snapshot does not name for the service',
+      { connector: connectorId('evil') },
+      'evil',
+    ],
+    ['a grant for another connector', { connector: connectorId('far') }, 'near'],
+    ['a grant for another agent', { agent: agentId('phone') }, 'near'],
+    ['a grant for another key', { agentKey: identityOf('agent', 'phone').keyThumbprint }, 'near'],
+    ['a grant for another subject', { subject: subjectOf('phone') }, 'near'],
+    ['a grant without the service', { services: ['mail' as typeof WEB] }, 'near'],
+    ['a grant that has expired', { notBeforeMs: NOW - 2, notAfterMs: NOW - 1 }, 'near'],
+    ['a grant that claims another issuer', { issuer: intermediateId('other') }, 'near'],
+  ])('refuses an offer with %s, and dials nothing', (_, change, peer) => {
+    const { core, offer } = arrange();
+    offer(change, peer);
+    expect(
+      outputs(core).map((output) => (output.type === 'send' ? output.message.type : output.type)),
+    ).toEqual(['closeSession']);
+  });
+
+  it.each([
+    ['another connector of the same service', identityOf('connector', 'far')],
+    ['an agent', { ...identityOf('connector', 'near'), role: 'agent' as const }],
+  ])('closes the inner connection when %s is behind it', (_, identity) => {
+    const { core, offer } = arrange();
+    offer({});
+    outputs(core);
+    core.handleInput({ type: 'inner-connected', session: UID, identity }, NOW);
+    expect(outputs(core).map((output) => output.type)).toEqual(expect.arrayContaining(['close-inner']));
+    expect(outputs(core)).toEqual([]);
+    expect(core.stats().sessions).toBe(0);
+  });
+
+  it('leaves an intermediate whose certificate is not that of the snapshot', () => {
+    const core = makeCore();
+    core.handleInput(
+      {
+        type: 'outer-connected',
+        connection: 1 as ConnectionKey,
+        identity: identityOf('intermediate', 'other'),
+      },
+      NOW,
+    );
+    expect(outputs(core).map((output) => output.type)).toEqual(['connect', 'disconnect']);
+  });
+
+  it('tells the application what to do when no policy allows the flow', () => {
+    const { core } = arrange();
+    const error = wireError('not-authorized', 'no policy', 1);
+    core.handleInput(
+      { type: 'message', connection: 1 as ConnectionKey, message: { type: 'error', error } },
+      NOW,
+    );
+    expect(outputs(core)).toMatchObject([
+      {
+        type: 'flow-failed',
+        flow: FLOW,
+        error: { code: 'not-authorized', message: 'service web: no policy' },
+      },
+    ]);
+  });
+
+  it('tries again while an error may pass, and gives up after the flow timeout with the last reason', () => {
+    const { core } = arrange();
+    let requests = 1;
+    for (let now = NOW; now < NOW + 10_000; ) {
+      const error = wireError('no-connector', 'none is here', requests);
+      core.handleInput(
+        { type: 'message', connection: 1 as ConnectionKey, message: { type: 'error', error } },
+        now,
+      );
+      now = core.pollTimeout() ?? NOW + 10_000;
+      core.handleTimeout(now);
+      for (const output of outputs(core)) {
+        if (output.type === 'send' && output.message.type === 'openSession')
+          requests = output.message.requestId;
+        if (output.type !== 'flow-failed') continue;
+        expect(output.error).toMatchObject({ code: 'no-connector', message: 'service web: none is here' });
+        expect(requests).toBeGreaterThan(4);
+        return;
+      }
+    }
+    expect.unreachable('the flow must fail');
+  });
+
+  it('says at once that a service is unknown, and bounds the queue', () => {
+    const core = makeCore({ maxQueuedFlows: 2 });
+    const want = (flow: number, name: string) =>
+      core.handleInput(
+        {
+          type: 'flow-requested',
+          flow: flow as FlowKey,
+          service: name as typeof WEB,
+          transport: 'tcp',
+          port: 80,
+        },
+        NOW,
+      );
+    want(1, 'secret');
+    for (const flow of [2, 3, 4]) want(flow, 'web');
+    const failed = outputs(core).filter((output) => output.type === 'flow-failed');
+    expect(failed.map((output) => [output.flow, output.error.code])).toEqual([
+      [1, 'unknown-service'],
+      [4, 'limit'],
+    ]);
+    core.handleInput({ type: 'stop', reason: 'test' }, NOW);
+    expect(core.stats()).toMatchObject({ queuedFlows: 0, timers: 0 });
+  });
+});
+
+function makeCore(config: ConstructorParameters<typeof AgentCore>[1] = {}, plane = makePlane()) {
+  const core = new AgentCore(
+    { identity: identityOf('agent', 'laptop'), local: LOCAL, random: () => 0.5, verifyGrant: plane.verify },
+    config,
+  );
+  core.handleInput({ type: 'snapshot', snapshot: plane.forAgent('laptop') }, NOW);
+  return core;
+}
+
+/** Connected, with a flow that waits for the answer to OpenSession 1. */
+function arrange() {
+  const plane = makePlane();
+  const core = makeCore({}, plane);
+  const connection = 1 as ConnectionKey;
+  core.handleInput({ type: 'outer-connected', connection, identity: RELAY }, NOW);
+  core.handleInput({ type: 'message', connection, message: PEER_HELLO }, NOW);
+  core.handleInput({ type: 'flow-requested', flow: FLOW, service: WEB, transport: 'tcp', port: 80 }, NOW);
+  outputs(core);
+  const offer = (change: Partial<Grant>, peer = 'near') => {
+    const grant = grantFor(plane, change);
+    const message = {
+      type: 'sessionOffer',
+      requestId: 1,
+      sessionUid: UID,
+      relayId: relayId(7),
+      peer: connectorId(peer),
+      grant,
+      attach: false,
+    } as const;
+    core.handleInput({ type: 'message', connection, message }, NOW);
+  };
+  return { core, offer };
+}

@@ -1,0 +1,68 @@
+import {
+  encodeControlMessage,
+  type Grant,
+  type RelayId,
+  type Revision,
+  type ServiceName,
+  type SessionUid,
+  type SignedGrant,
+} from '@ztna/wire';
+import { makeHello } from './hello.ts';
+import { ControlPlane } from './simulation/control-plane.ts';
+import { identityOf, intermediateId, service, subjectOf, TENANT } from './simulation/names.ts';
+import type { Core } from './types.ts';
+
+/** For tests of one core: a control plane with one of each, and what a peer would say. */
+export const WEB: ServiceName = service('web');
+export const UID = '00112233445566778899aabbccddeeff' as SessionUid;
+export const NOW = 1_800_000_000_000;
+export const LOCAL = { tenant: TENANT, instance: 1n, software: 'test', features: [] };
+export const RELAY = identityOf('intermediate', 'relay');
+export const PEER_HELLO = makeHello({ ...LOCAL, instance: 2n }, 1 as Revision, NOW);
+export const relayId = (id: number) => id as RelayId;
+
+export function makePlane(): ControlPlane {
+  const plane = new ControlPlane({
+    agents: ['laptop', 'phone'],
+    intermediates: ['relay', 'other'],
+    connectors: { near: ['web'], far: ['web', 'mail'], evil: ['games'] },
+  });
+  for (const pair of ['laptop|web', 'laptop|mail']) plane.allowed.add(pair);
+  return plane;
+}
+
+/** A grant from `relay` for `laptop` on `near`, with changes. */
+export function grantFor(plane: ControlPlane, change: Partial<Grant> = {}): SignedGrant {
+  const agent = identityOf('agent', 'laptop');
+  const grant: Grant = {
+    tenant: TENANT,
+    sessionUid: UID,
+    agent: agent.id,
+    agentKey: agent.keyThumbprint,
+    connector: identityOf('connector', 'near').id,
+    issuer: intermediateId('relay'),
+    subject: subjectOf('laptop'),
+    services: [WEB],
+    policyRevision: 1 as Revision,
+    notBeforeMs: NOW,
+    notAfterMs: NOW + 600_000,
+    requiredFeatures: [],
+    ...change,
+  };
+  return plane.sign(intermediateId('relay'))(grant);
+}
+
+/** All outputs that are pending, without events and counters; what is sent must encode. */
+export function outputs<O extends { readonly type: string }>(
+  core: Core<never, O>,
+): Exclude<O, { type: 'event' | 'count' }>[] {
+  const all: O[] = [];
+  for (let output = core.pollOutput(); output; output = core.pollOutput()) {
+    if (output.type === 'send')
+      encodeControlMessage(
+        (output as unknown as { message: Parameters<typeof encodeControlMessage>[0] }).message,
+      );
+    if (output.type !== 'event' && output.type !== 'count') all.push(output);
+  }
+  return all as Exclude<O, { type: 'event' | 'count' }>[];
+}
