@@ -1,6 +1,6 @@
 import { type Grant, wireError } from '@ztna/wire';
 import { describe, expect, it } from 'vitest';
-import { agentId, connectorId, identityOf, intermediateId, subjectOf } from '../simulation/names.ts';
+import { agentId, connectorId, identityOf, intermediateId, subjectOf } from '../../test/simulation/names.ts';
 import {
   grantFor,
   LOCAL,
@@ -12,7 +12,7 @@ import {
   relayId,
   UID,
   WEB,
-} from '../testing.ts';
+} from '../../test/testing.ts';
 import type { ConnectionKey, FlowKey, PeerIdentity } from '../types.ts';
 import { ConnectorCore } from './core.ts';
 import type { FlowRequest } from './io.ts';

@@ -1,5 +1,5 @@
 import type { Rng } from '@ztna/sim';
-import type { FlowKey } from '../types.ts';
+import type { FlowKey } from '../../src/types.ts';
 import type { World } from './world.ts';
 
 type Operation = (world: World, rng: Rng) => void;

@@ -1,6 +1,6 @@
 import { type Conditions, PERFECT, Rng, SimNetwork, VirtualTime } from '@ztna/sim';
 import { type ControlMessage, decodeControlMessage, type ServiceName, type SubjectName } from '@ztna/wire';
-import type { CountOutput, EventOutput, FlowKey } from '../types.ts';
+import type { CountOutput, EventOutput, FlowKey } from '../../src/types.ts';
 import { AgentNode } from './agent-node.ts';
 import { ConnectorNode } from './connector-node.ts';
 import { ControlPlane, type Layout } from './control-plane.ts';

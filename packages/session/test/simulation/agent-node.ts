@@ -1,8 +1,8 @@
 import type { RelayId, SessionUid } from '@ztna/wire';
-import { AgentCore } from '../agent/core.ts';
-import type { AgentInput, AgentOutput } from '../agent/io.ts';
-import type { AgentSnapshot } from '../snapshot.ts';
-import type { ConnectionKey, FlowKey } from '../types.ts';
+import { AgentCore } from '../../src/agent/core.ts';
+import type { AgentInput, AgentOutput } from '../../src/agent/io.ts';
+import type { AgentSnapshot } from '../../src/snapshot.ts';
+import type { ConnectionKey, FlowKey } from '../../src/types.ts';
 import { type Driven, drive } from './drive.ts';
 import { FakeConnection } from './fake-quic.ts';
 import { identityOf, service, TENANT } from './names.ts';

@@ -1,8 +1,8 @@
 import { decodeControlMessage, encodeControlMessage, type SessionUid } from '@ztna/wire';
-import { IntermediateCore } from '../intermediate/core.ts';
-import type { ForwardingRule, IntermediateInput, IntermediateOutput } from '../intermediate/io.ts';
-import type { IntermediateSnapshot } from '../snapshot.ts';
-import type { ConnectionKey, PeerIdentity } from '../types.ts';
+import { IntermediateCore } from '../../src/intermediate/core.ts';
+import type { ForwardingRule, IntermediateInput, IntermediateOutput } from '../../src/intermediate/io.ts';
+import type { IntermediateSnapshot } from '../../src/snapshot.ts';
+import type { ConnectionKey, PeerIdentity } from '../../src/types.ts';
 import { type Driven, drive } from './drive.ts';
 import { FakeConnection, type Packet, resetFor } from './fake-quic.ts';
 import { identityOf, TENANT } from './names.ts';

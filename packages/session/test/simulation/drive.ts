@@ -1,5 +1,5 @@
 import type { VirtualTime } from '@ztna/sim';
-import type { Core } from '../types.ts';
+import type { Core } from '../../src/types.ts';
 
 /** A core in virtual time: inputs one after another, outputs carried out after each, one timer. */
 export interface Driven<Input> {

@@ -7,7 +7,7 @@ import type {
   SubjectName,
   TenantName,
 } from '@ztna/wire';
-import type { PeerIdentity } from '../types.ts';
+import type { PeerIdentity } from '../../src/types.ts';
 
 export const TENANT = 'default' as TenantName;
 

@@ -1,5 +1,5 @@
 import type { VirtualTime } from '@ztna/sim';
-import type { PeerIdentity } from '../types.ts';
+import type { PeerIdentity } from '../../src/types.ts';
 
 /** What a QUIC connection does for the cores, reduced to it: identities, reliable messages, datagrams, loss detection. */
 export type Frame =

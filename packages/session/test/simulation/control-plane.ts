@@ -7,8 +7,8 @@ import {
   type SpiffeId,
   toHex,
 } from '@ztna/wire';
-import type { VerifyGrant } from '../grant.ts';
-import type { AgentSnapshot, ConnectorSnapshot, IntermediateSnapshot } from '../snapshot.ts';
+import type { VerifyGrant } from '../../src/grant.ts';
+import type { AgentSnapshot, ConnectorSnapshot, IntermediateSnapshot } from '../../src/snapshot.ts';
 import { agentId, component, connectorId, intermediateId, service, subjectOf, TENANT } from './names.ts';
 
 export interface Layout {

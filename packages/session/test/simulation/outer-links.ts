@@ -1,6 +1,6 @@
 import { decodeControlMessage, encodeControlMessage, type RelayId } from '@ztna/wire';
-import type { LinkInput, LinkOutput } from '../link-io.ts';
-import type { ConnectionKey, PeerIdentity } from '../types.ts';
+import type { LinkInput, LinkOutput } from '../../src/link-io.ts';
+import type { ConnectionKey, PeerIdentity } from '../../src/types.ts';
 import { FakeConnection, type Packet, resetFor } from './fake-quic.ts';
 import type { World } from './world.ts';
 

@@ -9,7 +9,7 @@ import {
   type SignedGrant,
 } from '@ztna/wire';
 import { describe, expect, it } from 'vitest';
-import type { PeerIdentity } from '../types.ts';
+import type { PeerIdentity } from '../../src/types.ts';
 import { FakeConnection } from './fake-quic.ts';
 import { agentId, connectorId, identityOf, service, TENANT } from './names.ts';
 import { World } from './world.ts';

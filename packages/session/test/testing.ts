@@ -7,10 +7,10 @@ import {
   type SessionUid,
   type SignedGrant,
 } from '@ztna/wire';
-import { makeHello } from './hello.ts';
+import { makeHello } from '../src/hello.ts';
+import type { Core } from '../src/types.ts';
 import { ControlPlane } from './simulation/control-plane.ts';
 import { identityOf, intermediateId, service, subjectOf, TENANT } from './simulation/names.ts';
-import type { Core } from './types.ts';
 
 /** For tests of one core: a control plane with one of each, and what a peer would say. */
 export const WEB: ServiceName = service('web');

@@ -1,8 +1,8 @@
 import type { RelayId, SessionUid } from '@ztna/wire';
-import { ConnectorCore } from '../connector/core.ts';
-import type { ConnectorInput, ConnectorOutput } from '../connector/io.ts';
-import type { ConnectorSnapshot } from '../snapshot.ts';
-import type { ConnectionKey, FlowKey, PeerIdentity } from '../types.ts';
+import { ConnectorCore } from '../../src/connector/core.ts';
+import type { ConnectorInput, ConnectorOutput } from '../../src/connector/io.ts';
+import type { ConnectorSnapshot } from '../../src/snapshot.ts';
+import type { ConnectionKey, FlowKey, PeerIdentity } from '../../src/types.ts';
 import { type Driven, drive } from './drive.ts';
 import { FakeConnection, type Packet, resetFor } from './fake-quic.ts';
 import { identityOf, service, TENANT } from './names.ts';

@@ -1,4 +1,4 @@
-import type { ForwardingRule } from '../intermediate/io.ts';
+import type { ForwardingRule } from '../../src/intermediate/io.ts';
 import type { AgentNode } from './agent-node.ts';
 import type { ConnectorNode, OpenFlow } from './connector-node.ts';
 import type { IntermediateNode } from './intermediate-node.ts';
