@@ -1,1 +1,1 @@
-export {};
+export { type Intermediate, type IntermediateOptions, startIntermediate } from './intermediate.ts';

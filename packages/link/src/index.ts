@@ -1,3 +1,4 @@
+export { bindEndpoint } from './bind.ts';
 export { coreClock } from './clock.ts';
 export { closeReason, closeRefused, closeWith, numberOf } from './close.ts';
 export {
@@ -11,8 +12,10 @@ export { type ConnectAnyOptions, connectAny } from './connect-any.ts';
 export { ControlStream, type ControlStreamEvents } from './control-stream.ts';
 export { endOrderly } from './end.ts';
 export { localInfo, SOFTWARE_VERSION } from './local-info.ts';
+export { observeCore } from './metrics.ts';
 export { OuterLinks, type OuterLinksOptions } from './outer-links.ts';
 export { type ReadFailure, readFrame } from './read-frame.ts';
+export { Reloader, type ReloaderOptions } from './reloader.ts';
 export { type Resolver, resolveAll, resolveHost, systemResolver } from './resolve.ts';
 export { ticketName } from './server-name.ts';
 export {

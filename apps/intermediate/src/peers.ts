@@ -1,0 +1,95 @@
+import type { PeerIdentity, PeerRefusal } from '@ztna/identity';
+import { ControlStream, closeReason, closeRefused, closeWith, endOrderly } from '@ztna/link';
+import type { Connection, QuicStream } from '@ztna/quic';
+import type { Logger } from '@ztna/runtime';
+import type { ConnectionKey, IntermediateInput } from '@ztna/session';
+import { type ControlMessage, type Result, type WireError, wireError, wireErrorNumber } from '@ztna/wire';
+
+export interface PeersOptions {
+  readonly verify: (chain: readonly Uint8Array[]) => Result<PeerIdentity, PeerRefusal>;
+  readonly input: (input: IntermediateInput) => void;
+  readonly onHandshake: (outcome: PeerRefusal['code'] | 'accepted') => void;
+  readonly log: Logger;
+}
+
+interface Peer {
+  readonly key: ConnectionKey;
+  readonly identity: PeerIdentity;
+  readonly connection: Connection;
+  control: ControlStream | undefined;
+  ending: boolean;
+}
+
+/** The connections that arrive: verifies who they are, joins their control streams to the core. */
+export class Peers {
+  readonly #options: PeersOptions;
+  readonly #peers = new Map<ConnectionKey, Peer>();
+  #lastKey = 0;
+
+  constructor(options: PeersOptions) {
+    this.#options = options;
+  }
+
+  /** For `Endpoint.onConnection`. */
+  readonly admit = (connection: Connection): void => {
+    const { verify, input, onHandshake, log } = this.#options;
+    const identity = verify(connection.peerChain);
+    onHandshake(identity.ok ? 'accepted' : identity.error.code);
+    if (!identity.ok) {
+      const { code, detail } = identity.error;
+      log.info({ code, detail, remoteAddress: connection.remoteAddress }, 'peer refused');
+      return closeRefused(connection, identity.error);
+    }
+    const key = ++this.#lastKey as ConnectionKey;
+    const peer: Peer = { key, identity: identity.value, connection, control: undefined, ending: false };
+    this.#peers.set(key, peer);
+    log.debug({ peer: key, id: peer.identity.id, remoteAddress: connection.remoteAddress }, 'peer connected');
+    connection.onBiStream = (stream) => this.#onStream(peer, stream);
+    void connection.closed.then((info) => this.#onGone(peer, closeReason(info)));
+    input({ type: 'peer-connected', peer: key, identity: peer.identity });
+    if (!peer.ending) connection.accept();
+  };
+
+  connection(key: ConnectionKey): Connection | undefined {
+    return this.#peers.get(key)?.connection;
+  }
+
+  send(key: ConnectionKey, message: ControlMessage): void {
+    const peer = this.#peers.get(key);
+    if (peer?.control?.send(message) !== false) return;
+    closeWith(peer.connection, wireError('limit', 'the peer does not read its control stream'));
+  }
+
+  /** Says why, then closes. */
+  close(key: ConnectionKey, error: WireError): void {
+    const peer = this.#peers.get(key);
+    if (!peer || peer.ending) return;
+    peer.ending = true;
+    if (peer.control) void endOrderly(peer.connection, peer.control, error);
+    else closeWith(peer.connection, error);
+  }
+
+  /** The first stream is the control stream; there is no other in this version. */
+  #onStream(peer: Peer, stream: QuicStream): void {
+    const { input } = this.#options;
+    const { key, connection } = peer;
+    if (peer.control) {
+      const code = wireErrorNumber('protocol');
+      stream.stop(code);
+      stream.reset(code);
+      return;
+    }
+    peer.control = new ControlStream(stream, {
+      onMessage: (message) => input({ type: 'message', peer: key, message }),
+      onMalformed: (reason, fatal) => input({ type: 'malformed', peer: key, reason, fatal }),
+      onEnd: () => connection.close(),
+    });
+  }
+
+  #onGone(peer: Peer, reason: string): void {
+    const { input, log } = this.#options;
+    this.#peers.delete(peer.key);
+    log.info({ id: peer.identity.id, reason }, 'peer gone');
+    input({ type: 'peer-gone', peer: peer.key, reason });
+  }
+}

@@ -1,0 +1,23 @@
+import type { Logger } from '@ztna/runtime';
+import type { ControlMessage, SessionUid } from '@ztna/wire';
+
+/** Tells of sessions by what the core sends: open once the agent has its offer, over when a side is told so. */
+export class SessionLog {
+  readonly #log: Logger;
+  /** Both sides are told of an end one after the other: one line. */
+  #lastClosed: SessionUid | undefined;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  onSend(message: ControlMessage): void {
+    if (message.type === 'sessionOffer' && message.requestId !== 0) {
+      const { sessionUid: session, peer: connector, attach } = message;
+      this.#log.info({ session, connector, attach }, 'session opened');
+    }
+    if (message.type !== 'closeSession' || message.sessionUid === this.#lastClosed) return;
+    this.#lastClosed = message.sessionUid;
+    this.#log.info({ session: message.sessionUid, reason: message.reason?.code }, 'session closed');
+  }
+}
