@@ -92,7 +92,7 @@ test('every file of ours that a document names in passing exists', () => {
   const ours = /`((?:apps|packages|native|proto|scripts|tests|vectors|docs)\/[\w./-]+)`/g;
   const missing = documents
     .flatMap((document) => [...read(document).matchAll(ours)].map(([, path = '']) => `${document}: ${path}`))
-    .filter((named) => !existsSync(join(root, named.split(': ')[1] ?? '')));
+    .filter((named) => !named.includes('NNNN') && !existsSync(join(root, named.split(': ')[1] ?? '')));
   expect(missing).toEqual([]);
 });
 
