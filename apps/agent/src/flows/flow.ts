@@ -1,0 +1,101 @@
+import { randomBytes } from 'node:crypto';
+import { readFrame } from '@ztna/link';
+import type { Connection, QuicStream } from '@ztna/quic';
+import {
+  decodeFlowResult,
+  encodeFlowOpen,
+  encodeFrame,
+  type FlowId,
+  fromWireError,
+  LIMITS,
+  type SubjectName,
+  traceIdFromBytes,
+  wireError,
+  wireErrorNumber,
+  ZtnaError,
+} from '@ztna/wire';
+import type { Target } from '../services.ts';
+
+/** Longest timer; the timeout is kept elsewhere. */
+const NEVER_MS = 2 ** 31 - 1;
+
+/** A flow whose FlowOpen is on its way. The application's bytes may follow at once. */
+export interface Flow {
+  readonly target: Target;
+  readonly connection: Connection;
+  readonly stream: QuicStream;
+  /** Names a UDP flow's datagrams; 0 for TCP. */
+  readonly flowId: FlowId;
+  /**
+   * Resolves when the connector has reached the backend. Call once, before anything else reads the stream.
+   * Throws a ZtnaError with the connector's code (`backend-refused`, ...), `timeout`, or `no-connector`.
+   */
+  result(): Promise<void>;
+  /** Ends a stream that was not joined to anything. */
+  abandon(): void;
+  /** Takes the flow out of the books. The stream is the caller's to end. */
+  release(): void;
+}
+
+/** Opens the stream of a flow and sends its FlowOpen. Throws QuicError ERR_CLOSED. */
+export async function openStream(
+  connection: Connection,
+  target: Target,
+  subject: SubjectName,
+  flowId: FlowId,
+): Promise<QuicStream> {
+  const stream = await connection.openBi();
+  const traceId = traceIdFromBytes(randomBytes(16));
+  if (!traceId.ok) throw new TypeError(traceId.error.detail);
+  const { service, port, transport } = target;
+  const common = { service, port, subject, traceId: traceId.value };
+  const open = encodeFlowOpen(
+    transport === 'tcp' ? { ...common, protocol: 'tcp' } : { ...common, protocol: 'udp', flowId },
+  );
+  await stream.write(encodeFrame(open));
+  return stream;
+}
+
+/** Reads FlowResult; what came behind it is put back. Throws a ZtnaError, see `Flow.result`. */
+export async function readResult(stream: QuicStream, target: Target, timeoutMs: number): Promise<void> {
+  const late = Promise.withResolvers<'late'>();
+  const timer = setTimeout(() => late.resolve('late'), timeoutMs);
+  const header = readFrame(stream, LIMITS.flowHeader, NEVER_MS);
+  const first = await Promise.race([header, late.promise]).finally(() => clearTimeout(timer));
+  if (first === 'late') {
+    // Stopping ends the read that is under way: nobody may join the stream to anything before that.
+    stream.stop(wireErrorNumber('timeout'));
+    await header;
+    const message = `service ${target.service}: the connector did not answer within ${timeoutMs} ms`;
+    throw fromWireError(wireError('timeout', message));
+  }
+  if (!first.ok) {
+    const { kind, detail } = first.error;
+    throw kind === 'closed' || kind === 'truncated' ? lost(target, detail) : malformed(target, detail);
+  }
+  const result = decodeFlowResult(first.value);
+  if (!result.ok) throw malformed(target, result.error.detail);
+  if (result.value.error) throw refused(target, result.value.error);
+}
+
+/** Ends both directions of a stream, whatever is under way. */
+export function abandonStream(stream: QuicStream): void {
+  const code = wireErrorNumber('going-away');
+  stream.stop(code);
+  stream.reset(code);
+}
+
+function refused(target: Target, error: Parameters<typeof fromWireError>[0]): ZtnaError {
+  return fromWireError({ ...error, message: `service ${target.service}: ${error.message || error.code}` });
+}
+
+/** The session ended under the flow. */
+export function lost(target: Target, why: string): ZtnaError {
+  const happened = `service ${target.service}: the session with the connector ended (${why})`;
+  return new ZtnaError({ code: 'no-connector', fault: 'peer', happened, remedy: 'try again' });
+}
+
+function malformed(target: Target, detail: string): ZtnaError {
+  const happened = `service ${target.service}: the connector's answer cannot be understood (${detail})`;
+  return new ZtnaError({ code: 'protocol', fault: 'peer', happened, remedy: 'update the older component' });
+}

@@ -1,0 +1,150 @@
+import { type PeerRefusal, refusalError } from '@ztna/identity';
+import { closeReason, closeRefused, closeWith, ticketName } from '@ztna/link';
+import type { Connection, Endpoint, PathInfo, TransportOptions, VirtualPath } from '@ztna/quic';
+import type { AgentInput, AgentOutput, PeerIdentity } from '@ztna/session';
+import {
+  ALPN,
+  type RelayId,
+  type Result,
+  relayPrefix,
+  type SessionUid,
+  type SpiffeId,
+  type WireError,
+} from '@ztna/wire';
+
+type OpenInner = Extract<AgentOutput, { type: 'open-inner' }>;
+
+interface InnerSession {
+  readonly uid: SessionUid;
+  readonly peer: SpiffeId;
+  readonly path: VirtualPath;
+  readonly connecting: AbortController;
+  connection: Connection | undefined;
+  up: boolean;
+}
+
+export interface InnerDeps {
+  readonly endpoint: Endpoint;
+  readonly transport: TransportOptions;
+  /** Who the peer is by its chain, judged now. */
+  readonly identify: (chain: readonly Uint8Array[]) => Result<PeerIdentity, PeerRefusal>;
+  readonly input: (input: AgentInput) => void;
+}
+
+/** One session as `status()` shows it. */
+export interface SessionStatus {
+  readonly session: SessionUid;
+  readonly connector: SpiffeId;
+  readonly state: 'connecting' | 'up';
+  readonly path: 'relayed';
+  /** Why this path and not a better one. */
+  readonly verdict: string;
+  readonly rttMs: number | undefined;
+  readonly mtu: number | undefined;
+}
+
+const VERDICT = 'relayed: direct paths are not built yet';
+
+/** The inner connections of the sessions: carries out what the core wants of them, and tells it what became of it. */
+export class InnerSessions {
+  readonly #deps: InnerDeps;
+  readonly #sessions = new Map<SessionUid, InnerSession>();
+
+  constructor(deps: InnerDeps) {
+    this.#deps = deps;
+  }
+
+  /** Opens the inner connection over the carrier; `inner-connected` or `inner-lost` follows. */
+  open({ session: uid, relayId, peer }: OpenInner, carrier: Connection): void {
+    const prefix = relayPrefix(relayId);
+    const path = this.#deps.endpoint.addVirtualPath({ carrier, send: prefix, receive: prefix });
+    const session: InnerSession = {
+      ...{ uid, peer, path, connecting: new AbortController() },
+      ...{ connection: undefined, up: false },
+    };
+    this.#sessions.set(uid, session);
+    const { endpoint, transport } = this.#deps;
+    const { signal } = session.connecting;
+    const serverName = ticketName(peer);
+    endpoint.connect({ remote: path.address, serverName, alpn: [ALPN.SESSION], transport, signal }).then(
+      (connection) => this.#onConnected(session, connection),
+      (error: Error) => this.#onLost(session, error.message),
+    );
+  }
+
+  accept(uid: SessionUid): void {
+    const session = this.#sessions.get(uid);
+    if (!session?.connection) return;
+    session.up = true;
+    session.connection.accept();
+  }
+
+  /** Closes the connection and its path; streams and UDP flows on it end. */
+  close(uid: SessionUid, error: WireError): void {
+    const session = this.#sessions.get(uid);
+    if (!session) return;
+    this.#sessions.delete(uid);
+    session.connecting.abort();
+    if (session.connection) closeWith(session.connection, error);
+    // The path stays until the farewell has gone over it.
+    const closed = session.connection?.closed ?? Promise.resolve();
+    void closed.then(() => session.path.close());
+  }
+
+  rebind(uid: SessionUid, carrier: Connection, relayId: RelayId): void {
+    const session = this.#sessions.get(uid);
+    const prefix = relayPrefix(relayId);
+    session?.path.rebind({ carrier, send: prefix, receive: prefix });
+    session?.connection?.ping();
+  }
+
+  /** The inner connection of a session that is up. */
+  connection(uid: SessionUid): Connection | undefined {
+    const session = this.#sessions.get(uid);
+    return session?.up ? session.connection : undefined;
+  }
+
+  /** Judges every peer again: trust or revocations have changed. */
+  review(): void {
+    for (const session of [...this.#sessions.values()]) {
+      const judged = session.connection && this.#deps.identify(session.connection.peerChain);
+      if (judged === undefined || judged.ok) continue;
+      this.#refuse(session, judged.error);
+    }
+  }
+
+  async status(): Promise<SessionStatus[]> {
+    return Promise.all([...this.#sessions.values()].map(describe));
+  }
+
+  #onConnected(session: InnerSession, connection: Connection): void {
+    if (this.#sessions.get(session.uid) !== session) return connection.close();
+    session.connection = connection;
+    void connection.closed.then((info) => this.#onLost(session, closeReason(info)));
+    const judged = this.#deps.identify(connection.peerChain);
+    if (judged.ok) {
+      return this.#deps.input({ type: 'inner-connected', session: session.uid, identity: judged.value });
+    }
+    this.#refuse(session, judged.error);
+  }
+
+  #refuse(session: InnerSession, refusal: PeerRefusal): void {
+    if (session.connection) closeRefused(session.connection, refusal);
+    this.#onLost(session, refusalError(refusal).message);
+  }
+
+  #onLost(session: InnerSession, reason: string): void {
+    if (this.#sessions.get(session.uid) !== session) return;
+    // The core answers with `close-inner`, which cleans up.
+    this.#deps.input({ type: 'inner-lost', session: session.uid, reason });
+  }
+}
+
+async function describe(session: InnerSession): Promise<SessionStatus> {
+  const { uid, peer, connection, up } = session;
+  const paths: PathInfo[] = connection && !connection.isClosed ? await connection.paths() : [];
+  return {
+    ...{ session: uid, connector: peer, state: up ? 'up' : 'connecting', path: 'relayed', verdict: VERDICT },
+    ...{ rttMs: paths[0]?.rttMs, mtu: paths[0]?.mtu },
+  };
+}
