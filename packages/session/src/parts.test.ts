@@ -35,6 +35,7 @@ describe('RelayIds', () => {
     expect(ids.allocate(100 + RELAY_ID_QUARANTINE_MS)).toBe(1);
     expect(ids.allocate(100 + RELAY_ID_QUARANTINE_MS)).toBe(4);
     expect(ids.inUse).toBe(4);
+    expect(RELAY_ID_QUARANTINE_MS).toBeGreaterThan(5_000);
   });
 });
 

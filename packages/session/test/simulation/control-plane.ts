@@ -3,6 +3,7 @@ import {
   encodeGrant,
   type Grant,
   type Revision,
+  type SessionUid,
   type SignedGrant,
   type SpiffeId,
   toHex,
@@ -28,6 +29,7 @@ export class ControlPlane {
   /** Every grant ever signed, for the model and for thieves. */
   readonly issued: { readonly grant: Grant; readonly signed: SignedGrant }[] = [];
   readonly #genuine = new Set<string>();
+  readonly #bySession = new Map<SessionUid, Grant[]>();
 
   constructor(layout: Layout) {
     this.layout = layout;
@@ -41,6 +43,11 @@ export class ControlPlane {
     return this.allowed.has(`${agent}|${name}`) && !this.revoked.has(agentId(agent));
   }
 
+  /** The last grants of a session. */
+  grantsOf(session: SessionUid): readonly Grant[] {
+    return this.#bySession.get(session) ?? [];
+  }
+
   sign(issuer: SpiffeId): (grant: Grant) => SignedGrant {
     return (grant) => {
       const bytes = encodeGrant(grant);
@@ -48,6 +55,7 @@ export class ControlPlane {
       const signed = { grant: bytes, signature, issuerChain: [new TextEncoder().encode(issuer)] };
       this.#genuine.add(`${issuer}|${toHex(bytes)}`);
       this.issued.push({ grant, signed });
+      this.#bySession.set(grant.sessionUid, [...this.grantsOf(grant.sessionUid), grant].slice(-8));
       if (this.issued.length > 2_000) this.issued.splice(0, 1_000);
       return signed;
     };

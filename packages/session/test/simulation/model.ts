@@ -1,4 +1,6 @@
+import type { SessionUid } from '@ztna/wire';
 import type { ForwardingRule } from '../../src/intermediate/io.ts';
+import type { PeerIdentity } from '../../src/types.ts';
 import type { AgentNode } from './agent-node.ts';
 import type { ConnectorNode, OpenFlow } from './connector-node.ts';
 import type { IntermediateNode } from './intermediate-node.ts';
@@ -26,17 +28,8 @@ export class Model {
     const to = node.peers.get(rule.to)?.identity;
     if (!from || !to) return this.fail(`${node.name} forwards from or to a peer that is gone`);
     if (node.rules.has(`${rule.from}:${rule.fromRelayId}`)) this.fail(`${node.name} uses a relay id twice`);
-    const [agent, connector] = from.role === 'agent' ? [from, to] : [to, from];
-    const granted = this.#world.plane.issued.some(
-      ({ grant }) =>
-        grant.sessionUid === rule.session &&
-        grant.agent === agent.id &&
-        grant.agentKey === agent.keyThumbprint &&
-        grant.connector === connector.id &&
-        grant.notAfterMs > this.#world.time.now &&
-        grant.services.some((name) => this.#permits(node.snapshot.content, grant.agent, name)),
-    );
-    if (!granted) this.fail(`${node.name} forwards between ${agent.id} and ${connector.id} without a grant`);
+    const granted = this.#isGranted(node, rule.session, from, to);
+    if (!granted) this.fail(`${node.name} forwards between ${from.id} and ${to.id} without a grant`);
   }
 
   onRemove(node: IntermediateNode, rule: ForwardingRule) {
@@ -48,10 +41,9 @@ export class Model {
     for (const rule of node.rules.values()) {
       if (!node.peers.has(rule.from) || !node.peers.has(rule.to))
         this.fail(`${node.name} keeps a rule of a peer that is gone`);
-      for (const key of [rule.from, rule.to]) {
-        const id = node.peers.get(key)?.identity.id;
-        if (id && node.snapshot.content.revoked.includes(id))
-          this.fail(`${node.name} forwards for ${id}, which is revoked`);
+      const [from, to] = [node.peers.get(rule.from)?.identity, node.peers.get(rule.to)?.identity];
+      if (from && to && !this.#isGranted(node, rule.session, from, to)) {
+        this.fail(`${node.name} still forwards between ${from.id} and ${to.id}`);
       }
     }
     const { sessions, offers, timers, peers } = node.core.stats();
@@ -86,6 +78,22 @@ export class Model {
     if (!this.#permits(node.snapshot.content, flow.agent.id, flow.service)) {
       this.fail(`${node.name} lets ${shortName(flow.agent.id)} reach ${flow.service} against its policy`);
     }
+  }
+
+  /** True when a grant for exactly these two was signed, is valid, and the node's own policy still agrees. */
+  #isGranted(node: IntermediateNode, session: SessionUid, a: PeerIdentity, b: PeerIdentity): boolean {
+    const [agent, connector] = a.role === 'agent' ? [a, b] : [b, a];
+    if (node.snapshot.content.revoked.includes(connector.id)) return false;
+    return this.#world.plane
+      .grantsOf(session)
+      .some(
+        (grant) =>
+          grant.agent === agent.id &&
+          grant.agentKey === agent.keyThumbprint &&
+          grant.connector === connector.id &&
+          grant.notAfterMs > this.#world.time.now &&
+          grant.services.some((name) => this.#permits(node.snapshot.content, grant.agent, name)),
+      );
   }
 
   #permits(
