@@ -2,6 +2,8 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { parseConfiguration } from '../../packages/policy/src/document/index.ts';
+import { intermediateSchema, parseConfig } from '../../packages/runtime/src/config/index.ts';
 import { FRAME_REGISTRY, LIMITS, WIRE_ERRORS } from '../../packages/wire/src/index.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -68,6 +70,16 @@ test('docs/operations.md has every field of every configuration with its default
       expect(row?.[2], `default of ${component}: ${field}`).toContain(shown);
     }
   }
+});
+
+test('the examples in docs/operations.md are valid', () => {
+  const examples = [...read('docs/operations.md').matchAll(/^```yaml\n([\s\S]*?)^```/gm)].map(
+    ([, text = '']) => text,
+  );
+  const document = examples.find((text) => text.includes('trustDomain:')) ?? '';
+  const component = examples.find((text) => text.includes('snapshotFile:')) ?? '';
+  expect(parseConfiguration(document)).toMatchObject({ ok: true });
+  expect(() => parseConfig(component, 'intermediate.yaml', '/', intermediateSchema)).not.toThrow();
 });
 
 test('docs/dependencies.md has every direct dependency with its version, and no other', () => {
