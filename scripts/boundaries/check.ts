@@ -21,7 +21,7 @@ interface Place {
 }
 
 const generated = /(^|\/)gen\//;
-const testFile = /\.(test|bench)\.ts$|(^|\/)(test|tests|fixtures)\//;
+const testFile = /\.(test|bench)\.ts$|(^|\/)(test|tests|testing|simulation|fixtures)\/|(^|\/)testing\.ts$/;
 const skipped = (path: string) => /(^|\/)(node_modules|target|dist)$/.test(path);
 
 /** @returns violations in the order of files; an empty list only if there were files to check. */

@@ -151,6 +151,8 @@ pub(crate) struct Conn {
     pub(crate) routes: Routes,
     /// Datagrams on their way out, one sub-queue per rule, virtual path or flow.
     pub(crate) queue: FairQueue,
+    /// When a rate limit lets the next datagram of `queue` go.
+    pub(crate) queue_timer: Option<Instant>,
     pub(crate) max_datagram: usize,
     pub(crate) reported_max_datagram: usize,
     /// Inner connections that wait until `queue` has room.
@@ -186,6 +188,7 @@ impl Conn {
             stream_requests: VecDeque::new(),
             routes: Routes::default(),
             queue: FairQueue::new(Default::default()),
+            queue_timer: None,
             max_datagram: 0,
             reported_max_datagram: 0,
             waiters: Vec::new(),

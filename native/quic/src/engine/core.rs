@@ -168,6 +168,7 @@ impl Engine {
             }
             self.fire_timers(Instant::now());
             self.serve();
+            self.udp.flush();
             if !self.events.is_empty() && self.shared.publish(&mut self.events) {
                 wake();
             }
@@ -206,7 +207,7 @@ impl Engine {
                 _ => {
                     packets |= r.readable;
                     if r.writable && self.udp.is_blocked() {
-                        self.udp.flush();
+                        self.udp.retry();
                         let all: Vec<Id> = self.conns.keys().copied().collect();
                         all.into_iter().for_each(|c| self.mark(c));
                     }
@@ -250,7 +251,7 @@ impl Engine {
             Some(q::DatagramEvent::NewConnection(incoming)) => {
                 self.incoming(now, network.remote(), incoming, response)
             }
-            Some(q::DatagramEvent::Response(transmit)) => self.send_packets(&transmit, &response, None),
+            Some(q::DatagramEvent::Response(transmit)) => self.send_packets(&transmit, &mut response, None),
             None => {}
         }
     }
@@ -373,7 +374,7 @@ impl Engine {
                 break;
             };
             sent = true;
-            self.send_packets(&t, &buffer, Some(id));
+            self.send_packets(&t, &mut buffer, Some(id));
         }
         self.transmit_buffer = buffer;
         if let (true, Some(before), Some(c)) = (sent, watched, self.conns.get_mut(&id)) {
@@ -383,19 +384,11 @@ impl Engine {
         again
     }
 
-    /// Sends packets that noq made, over the socket or a virtual path.
-    pub(crate) fn send_packets(&mut self, t: &q::Transmit, data: &[u8], from: Option<Id>) {
-        if let Some(path) = addr::virtual_id(&t.destination) {
-            self.send_virtual(path, &data[..t.size], t.segment_size.unwrap_or(t.size), from);
-        } else {
-            let copy = q::Transmit {
-                destination: t.destination,
-                ecn: t.ecn,
-                size: t.size,
-                segment_size: t.segment_size,
-                src_ip: t.src_ip,
-            };
-            self.udp.send(copy, &data[..t.size]);
+    /// Sends packets that noq made, over the socket or a virtual path. May leave the buffer empty.
+    pub(crate) fn send_packets(&mut self, t: &q::Transmit, data: &mut Vec<u8>, from: Option<Id>) {
+        match addr::virtual_id(&t.destination) {
+            Some(path) => self.send_virtual(path, &data[..t.size], t.segment_size.unwrap_or(t.size), from),
+            None => self.udp.send(t, data),
         }
     }
 
@@ -411,11 +404,12 @@ impl Engine {
         EndpointStats {
             connections: self.conns.len(),
             rx_packets: u.rx_packets,
-            tx_packets: u.tx_packets,
+            tx_packets: self.udp.out.counters.packets,
             rx_calls: u.rx_calls,
-            tx_calls: u.tx_calls,
-            send_errors: u.send_errors,
+            tx_calls: self.udp.out.counters.calls,
+            send_errors: self.udp.out.counters.errors,
             drops: vec![
+                ("receive_errors", u.rx_errors),
                 ("spoofed_virtual", u.spoofed),
                 ("no_virtual_path", d.no_virtual_path),
                 ("virtual_too_large", d.virtual_too_large),

@@ -287,7 +287,10 @@ impl Engine {
             c.reported_max_datagram = c.max_datagram;
             self.events.push(Event::MaxDatagram { conn: id, size: c.max_datagram });
         }
-        if let Some(at) = c.queue.next_ready(now).filter(|at| *at > now) {
+        if let Some(at) = c.queue.next_ready(now).filter(|at| *at > now)
+            && c.queue_timer.is_none_or(|t| t <= now || t > at)
+        {
+            c.queue_timer = Some(at);
             self.timers.insert((at, TimerKey::Queue(id)));
         }
         let waiters = std::mem::take(&mut c.waiters);

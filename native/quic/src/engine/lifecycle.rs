@@ -31,7 +31,7 @@ impl Engine {
         let validated = incoming.remote_address_validated();
         if via.is_none() && !validated && self.wants_retry(max) {
             if let Ok(t) = self.ep.retry(incoming, &mut buffer) {
-                self.send_packets(&t, &buffer, None);
+                self.send_packets(&t, &mut buffer, None);
             }
             return;
         }
@@ -40,7 +40,7 @@ impl Engine {
         if refused {
             self.drops.handshakes_refused += 1;
             let t = self.ep.refuse(incoming, &mut buffer);
-            self.send_packets(&t, &buffer, None);
+            self.send_packets(&t, &mut buffer, None);
             return;
         }
         match self.ep.accept(incoming, now, &mut buffer, inner) {
@@ -51,7 +51,7 @@ impl Engine {
             }
             Err(e) => {
                 if let Some(t) = e.response {
-                    self.send_packets(&t, &buffer, None);
+                    self.send_packets(&t, &mut buffer, None);
                 }
             }
         }

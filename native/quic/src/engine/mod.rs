@@ -14,6 +14,7 @@ mod events;
 mod handle;
 mod lifecycle;
 mod options;
+mod outbox;
 mod poller;
 mod splice;
 mod streams;

@@ -1,10 +1,10 @@
 //! The endpoint's UDP socket: batches in, segmentation offload out.
 
 use super::addr;
+use super::outbox::Outbox;
 use bytes::BytesMut;
 use noq_proto as q;
 use noq_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
-use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
@@ -14,6 +14,7 @@ use std::os::fd::{AsRawFd, RawFd};
 const MAX_BATCH_BYTES: usize = 64_000;
 /// Receives per readiness event before other work gets its turn.
 const RECEIVE_ROUNDS: usize = 4;
+const MIN_BATCH: usize = 10;
 const SOCKET_BUFFER: usize = 8 << 20;
 const MAX_DATAGRAM: usize = 65_535;
 
@@ -28,10 +29,8 @@ pub(crate) struct Packet {
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct UdpCounters {
     pub(crate) rx_packets: u64,
-    pub(crate) tx_packets: u64,
     pub(crate) rx_calls: u64,
-    pub(crate) tx_calls: u64,
-    pub(crate) send_errors: u64,
+    pub(crate) rx_errors: u64,
     /// Claimed to come from the range of virtual addresses.
     pub(crate) spoofed: u64,
 }
@@ -41,8 +40,7 @@ pub(crate) struct Udp {
     state: UdpSocketState,
     v6: bool,
     buffers: Vec<u8>,
-    /// Sends that found the socket's buffer full, in order.
-    blocked: VecDeque<(q::Transmit, Vec<u8>)>,
+    pub(crate) out: Outbox,
     pub(crate) counters: UdpCounters,
 }
 
@@ -58,12 +56,13 @@ impl Udp {
         // The kernel grants less where its limits say so; that is fine.
         let _ = state.set_recv_buffer_size((&socket).into(), SOCKET_BUFFER);
         let _ = state.set_send_buffer_size((&socket).into(), SOCKET_BUFFER);
+        let out = Outbox::new(state.max_gso_segments().get() > 1);
         Ok(Self {
             v6: listen.is_ipv6(),
             socket,
             state,
             buffers: vec![0; BATCH_SIZE * MAX_DATAGRAM],
-            blocked: VecDeque::new(),
+            out,
             counters: UdpCounters::default(),
         })
     }
@@ -84,10 +83,12 @@ impl Udp {
         self.state.may_fragment()
     }
 
-    /// How many packets of `mtu` bytes one segmented send may hold.
+    /// How many packets of `mtu` bytes one segmented send may hold. Never below `MIN_BATCH`, whatever the
+    /// kernel can: with a limit of one, noq 1.4.0 repeats a handshake's CONNECTION_CLOSE without end.
     pub(crate) fn batch_limit(&self, mtu: u16) -> NonZeroUsize {
         let by_bytes = MAX_BATCH_BYTES / usize::from(mtu.max(1200));
-        NonZeroUsize::new(self.state.max_gso_segments().get().min(by_bytes)).unwrap_or(NonZeroUsize::MIN)
+        let limit = self.state.max_gso_segments().get().min(by_bytes).max(MIN_BATCH);
+        NonZeroUsize::new(limit).unwrap_or(NonZeroUsize::MIN)
     }
 
     /// Appends what has arrived; true when more may be waiting.
@@ -97,8 +98,14 @@ impl Udp {
             let mut chunks = self.buffers.chunks_exact_mut(MAX_DATAGRAM);
             let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
                 std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-            let Ok(n) = self.state.recv((&self.socket).into(), &mut slices, &mut metas) else {
-                return false;
+            let n = match self.state.recv((&self.socket).into(), &mut slices, &mut metas) {
+                Ok(n) => n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
+                // An error of an earlier send (ICMP); packets may wait behind it.
+                Err(_) => {
+                    self.counters.rx_errors += 1;
+                    continue;
+                }
             };
             self.counters.rx_calls += 1;
             for (meta, slice) in metas[..n].iter().zip(&slices) {
@@ -126,45 +133,24 @@ impl Udp {
 
     /// Whether sends wait for room in the socket's buffer.
     pub(crate) fn is_blocked(&self) -> bool {
-        !self.blocked.is_empty()
+        self.out.is_full()
     }
 
-    /// Sends, or keeps the packets until the socket is writable.
-    pub(crate) fn send(&mut self, transmit: q::Transmit, data: &[u8]) {
-        if self.is_blocked() || !self.try_send(&transmit, data) {
-            self.blocked.push_back((transmit, data.to_vec()));
+    /// Queues packets, leaving an empty buffer; they go with the next `flush`, or now if many wait.
+    pub(crate) fn send(&mut self, transmit: &q::Transmit, data: &mut Vec<u8>) {
+        self.out.push(transmit, data);
+        if self.out.is_ripe() {
+            self.flush();
         }
+    }
+
+    /// Hands what is queued to the kernel.
+    pub(crate) fn flush(&mut self) {
+        self.out.flush(self.socket.as_raw_fd());
     }
 
     /// The socket became writable.
-    pub(crate) fn flush(&mut self) {
-        while let Some((transmit, data)) = self.blocked.pop_front() {
-            if !self.try_send(&transmit, &data) {
-                self.blocked.push_front((transmit, data));
-                return;
-            }
-        }
-    }
-
-    fn try_send(&mut self, t: &q::Transmit, data: &[u8]) -> bool {
-        let out = noq_udp::Transmit {
-            destination: t.destination,
-            ecn: t.ecn.and_then(|e| noq_udp::EcnCodepoint::from_bits(e as u8)),
-            contents: &data[..t.size],
-            segment_size: t.segment_size,
-            src_ip: t.src_ip,
-        };
-        self.counters.tx_calls += 1;
-        match self.state.try_send((&self.socket).into(), &out) {
-            Ok(()) => {
-                self.counters.tx_packets += t.segment_size.map_or(1, |s| t.size.div_ceil(s)) as u64;
-                true
-            }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => false,
-            Err(_) => {
-                self.counters.send_errors += 1;
-                true
-            }
-        }
+    pub(crate) fn retry(&mut self) {
+        self.out.retry(self.socket.as_raw_fd());
     }
 }
