@@ -1,14 +1,16 @@
 import {
+  bindEndpoint,
   Component,
   coreClock,
   innerClientTransport,
   localInfo,
   OuterLinks,
   outerClientTransport,
-  watchFiles,
+  type Reloaded,
+  Reloader,
 } from '@ztna/link';
-import { Endpoint, QuicError } from '@ztna/quic';
-import { type CoreShell, type Logger, RuntimeFault, runCore } from '@ztna/runtime';
+import type { Endpoint } from '@ztna/quic';
+import { type CoreShell, type Logger, runCore } from '@ztna/runtime';
 import type { AgentConfig } from '@ztna/runtime/config';
 import { AgentCore, type AgentInput, type AgentOutput, type PeerIdentity } from '@ztna/session';
 import type { AgentService, SpiffeId } from '@ztna/wire';
@@ -16,6 +18,7 @@ import type { Flow } from './flows/flow.ts';
 import { FlowTable } from './flows/flow-table.ts';
 import { InnerSessions, type SessionStatus } from './flows/inner.ts';
 import { Observer } from './observe.ts';
+import { serveAgentOperations } from './operations.ts';
 import type { Target } from './services.ts';
 
 export interface AgentStatus {
@@ -37,6 +40,8 @@ export interface Agent extends AsyncDisposable {
   readonly observer: Observer;
   /** Has the local sockets that are to be joined to flows. */
   readonly endpoint: Endpoint;
+  /** Whether an intermediate is connected. */
+  readonly connected: boolean;
   /** What the snapshot in force grants to this agent. */
   services(): readonly AgentService[];
   /** Opens a flow; see `FlowTable.open` for the errors. */
@@ -57,7 +62,12 @@ export interface AgentOptions {
  */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const agent = new RunningAgent(options);
-  agent.start();
+  try {
+    await agent.start();
+  } catch (error) {
+    await agent[Symbol.asyncDispose]();
+    throw error;
+  }
   return agent;
 }
 
@@ -75,7 +85,8 @@ class RunningAgent implements Agent {
   readonly #flows: FlowTable;
   readonly #clock = coreClock();
   #shell: CoreShell<AgentInput> | undefined;
-  #watch: Disposable | undefined;
+  #reloader: Reloader<'agent'> | undefined;
+  #operations: AsyncDisposable | undefined;
   #closing: Promise<void> | undefined;
 
   constructor({ config, log }: AgentOptions) {
@@ -83,7 +94,7 @@ class RunningAgent implements Agent {
     this.log = log;
     this.observer = new Observer(log);
     this.#component = Component.load('agent', config, this.#clock.now());
-    this.endpoint = bind(config, this.#component);
+    this.endpoint = bindEndpoint({ listen: config.listen, ...this.#component.tls }, 'listen');
     const input = (event: AgentInput) => this.#shell?.input(event);
     const verify = (role: 'intermediate' | 'connector') => (chain: readonly Uint8Array[]) =>
       this.#component.verifyPeer(chain, [role], this.#clock.now());
@@ -108,22 +119,25 @@ class RunningAgent implements Agent {
     );
   }
 
-  start(): void {
+  async start(): Promise<void> {
     this.endpoint.onFailure = (err) => this.log.fatal({ err }, 'the QUIC engine ended: this is a bug');
     this.#shell = runCore(this.#core, {
       ...this.#clock,
       onOutput: (output) => this.#carryOut(output),
       onError: (err) => this.log.fatal({ err }, 'the session core failed: this is a bug'),
     });
-    this.#explainRefusal();
+    const err = this.#component.refused;
+    if (err) this.log.warn({ err }, 'snapshot file refused: the last good one is in force');
     this.#shell.input({ type: 'snapshot', snapshot: this.#component.snapshot });
-    const { identity, trust, snapshotFile } = this.config;
-    const files = [identity.certificateFile, identity.privateKeyFile, trust.bundleFile, snapshotFile];
-    this.#watch = watchFiles(files, () => {
-      this.reload().catch((err: Error) =>
-        this.log.warn({ err }, 'files changed but cannot be used: nothing reloaded'),
-      );
+    this.#reloader = new Reloader({
+      ...{ component: this.#component, endpoint: this.endpoint, log: this.log, now: this.#clock.now },
+      apply: (reloaded) => this.#apply(reloaded),
     });
+    this.#operations = await serveAgentOperations(this);
+  }
+
+  get connected(): boolean {
+    return this.#core.stats().connected;
   }
 
   services(): readonly AgentService[] {
@@ -135,21 +149,14 @@ class RunningAgent implements Agent {
   }
 
   async reload(): Promise<void> {
-    const { keyChanged } = this.#component.reload(this.#clock.now());
-    await this.endpoint.reload(this.#component.tls);
-    this.#explainRefusal();
-    this.#inner.review();
-    this.#shell?.input({ type: 'snapshot', snapshot: this.#component.snapshot });
-    // Grants are bound to the key: the next ones are asked for with the new one.
-    if (keyChanged) this.#links.reconnect('new identity key');
-    this.log.info({ revision: this.#component.snapshot.revision }, 'configuration reloaded');
+    await this.#reloader?.reload();
   }
 
   async status(): Promise<AgentStatus> {
     const { identity, snapshot } = this.#component;
     return {
       agent: identity.id,
-      connected: this.#core.stats().connected,
+      connected: this.connected,
       intermediates: snapshot.content.intermediates.map(({ name }) => name),
       revision: snapshot.revision,
       sessions: await this.#inner.status(),
@@ -164,7 +171,8 @@ class RunningAgent implements Agent {
   }
 
   async #close(): Promise<void> {
-    this.#watch?.[Symbol.dispose]();
+    this.#reloader?.[Symbol.dispose]();
+    await this.#operations?.[Symbol.asyncDispose]();
     this.#shell?.input({ type: 'stop', reason: 'the agent stops' });
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
@@ -213,9 +221,11 @@ class RunningAgent implements Agent {
     this.#shell?.input({ type: 'inner-lost', session: output.session, reason });
   }
 
-  #explainRefusal(): void {
-    const err = this.#component.refused;
-    if (err) this.log.warn({ err }, 'the snapshot file was passed over: the last good snapshot is in force');
+  #apply({ keyChanged }: Reloaded): void {
+    this.#inner.review();
+    this.#shell?.input({ type: 'snapshot', snapshot: this.#component.snapshot });
+    // Grants are bound to the key: the next ones are asked for with the new one.
+    if (keyChanged) this.#links.reconnect('new identity key');
   }
 }
 
@@ -228,19 +238,4 @@ function identityInForce(component: Component<'agent'>): PeerIdentity {
       return component.identity.keyThumbprint;
     },
   };
-}
-
-function bind(config: AgentConfig, component: Component<'agent'>): Endpoint {
-  try {
-    return Endpoint.bind({ listen: config.listen, ...component.tls });
-  } catch (cause) {
-    if (!(cause instanceof QuicError) || cause.code !== 'ERR_BIND') throw cause;
-    throw new RuntimeFault({
-      code: 'listen-failed',
-      fault: 'config',
-      message: `cannot bind ${config.listen}: ${cause.message}`,
-      remedy: 'choose another address with listen (port 0 takes a free one)',
-      cause,
-    });
-  }
 }
