@@ -177,6 +177,27 @@ fn send(fd: RawFd, queue: &[Message]) -> Sent {
     }
 }
 
+/// Elsewhere one packet at a time, without ECN; the system chooses the source address.
+#[cfg(not(target_os = "linux"))]
+fn send(fd: RawFd, queue: &[Message]) -> Sent {
+    let message = &queue[0];
+    let address = socket2::SockAddr::from(message.destination);
+    // SAFETY: data and address live across the call; the kernel only reads them.
+    let r = unsafe {
+        let data = &message.data;
+        libc::sendto(fd, data.as_ptr().cast(), data.len(), 0, address.as_ptr().cast(), address.len())
+    };
+    if r >= 0 {
+        return Sent::Messages(1);
+    }
+    let e = io::Error::last_os_error();
+    match e.raw_os_error() {
+        Some(libc::EAGAIN | libc::ENOBUFS) => Sent::Full,
+        Some(libc::EINTR) => Sent::Messages(0),
+        _ => Sent::Failed,
+    }
+}
+
 #[cfg(target_os = "linux")]
 mod control {
     use super::Message;

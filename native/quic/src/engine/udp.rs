@@ -56,7 +56,7 @@ impl Udp {
         // The kernel grants less where its limits say so; that is fine.
         let _ = state.set_recv_buffer_size((&socket).into(), SOCKET_BUFFER);
         let _ = state.set_send_buffer_size((&socket).into(), SOCKET_BUFFER);
-        let out = Outbox::new(state.max_gso_segments().get() > 1);
+        let out = Outbox::new(cfg!(target_os = "linux") && state.max_gso_segments().get() > 1);
         Ok(Self {
             v6: listen.is_ipv6(),
             socket,

@@ -1,16 +1,9 @@
-//! Readiness of file descriptors: epoll with a nanosecond timeout, edge-triggered.
+//! Linux: epoll with a nanosecond timeout, eventfd.
 
+use super::Ready;
 use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
-
-/// What a descriptor became ready for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ready {
-    pub(crate) token: u64,
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
-}
 
 pub(crate) struct Poller {
     fd: RawFd,
@@ -106,7 +99,6 @@ impl Drop for Poller {
     }
 }
 
-/// Wakes a thread that waits in a [`Poller`].
 #[derive(Debug)]
 pub(crate) struct Waker {
     fd: RawFd,
