@@ -1,1 +1,1 @@
-export {};
+export { type Connector, type ConnectorOptions, startConnector } from './connector.ts';

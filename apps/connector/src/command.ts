@@ -1,0 +1,42 @@
+import { configOption, defineCommand } from '@ztna/runtime';
+
+export const command = defineCommand({
+  name: 'connector',
+  summary: 'run a connector, next to the services',
+  description:
+    'Opens nothing to the outside: it connects to the intermediates of its snapshot, takes the sessions that policy ' +
+    'allows, and dials the backends of its services.\n' +
+    'With --json, one line on stdout tells when it is registered: ' +
+    '{"event": "ready", "listen": "0.0.0.0:51234", "ops": "127.0.0.1:9091"}.\n' +
+    'SIGHUP, or a replaced file, takes certificate, trust bundle and snapshot into use again. SIGTERM says goodbye ' +
+    'and ends.',
+  options: { config: configOption },
+  examples: [
+    { command: 'ztna connector --config connector.yaml', description: 'Run it' },
+    {
+      command: 'ztna connector --config connector.yaml --json',
+      description: 'Tell a script when it is ready',
+    },
+  ],
+  async run({ options, io, json, log: openLog, lifecycle, stack, print }) {
+    const [{ checkConnector, connectorSchema, loadConfig }, { startConnector }] = await Promise.all([
+      import('@ztna/runtime/config'),
+      import('./connector.ts'),
+    ]);
+    const loaded = await loadConfig(options.config, connectorSchema, { cwd: io.cwd, check: checkConnector });
+    const config = loaded.value;
+    const log = openLog('connector', config.log);
+    lifecycle.setDeadline(config.drain.deadlineMs);
+    const connector = await startConnector({ config, log });
+    stack.use(connector);
+    lifecycle.onReload(() => connector.reload());
+    const { listen, ops } = connector;
+    log.info({ listen, ops }, 'started');
+    void connector.registered.then(() => {
+      if (json) print(JSON.stringify({ event: 'ready', listen, ops }));
+      log.info('ready');
+    });
+    await Promise.race([lifecycle.untilStopped(), connector.failed]);
+    return undefined;
+  },
+});

@@ -1,0 +1,114 @@
+import { type Resolver, resolveHost, systemResolver } from '@ztna/link';
+import { type Endpoint, QuicError, type TcpSocket } from '@ztna/quic';
+import type { DialFailure } from '@ztna/session';
+import { formatHostPort, type HostPort, type Target } from '@ztna/wire';
+import { type FilterOptions, forbids } from './address-filter.ts';
+
+export interface DialerOptions {
+  readonly endpoint: Pick<Endpoint, 'dialTcp'>;
+  /** For a whole dial: name resolution and all addresses, in ms. */
+  readonly timeoutMs: number;
+  /** Ports on which this process listens, as of now. */
+  readonly ownPorts: () => readonly number[];
+  readonly resolver?: Resolver;
+}
+
+/** Why a backend was not reached. */
+export interface DialRefusal {
+  readonly ok: false;
+  readonly code: DialFailure;
+  readonly reason: string;
+}
+
+export type Resolved = { readonly ok: true; readonly addresses: readonly string[] } | DialRefusal;
+export type Dialled = { readonly ok: true; readonly socket: TcpSocket } | DialRefusal;
+
+type Place = Pick<Target, 'backend' | 'allowLocal'>;
+
+/**
+ * Reaches backends. A name is resolved first, then its addresses are filtered, then those very addresses are dialled,
+ * so that a name cannot lead elsewhere between the check and the use.
+ */
+export class Dialer {
+  readonly #options: DialerOptions;
+
+  constructor(options: DialerOptions) {
+    this.#options = options;
+  }
+
+  /** `ip:port` of a backend's addresses that may be dialled; at least one. */
+  async resolve(target: Place, timeoutMs = this.#options.timeoutMs): Promise<Resolved> {
+    const { backend, allowLocal } = target;
+    const found = await this.#lookup(backend, timeoutMs);
+    if (!Array.isArray(found)) return found;
+    const filter: FilterOptions = { allowLocal, ownPorts: this.#options.ownPorts() };
+    const judged = found.map((ip) => ({ ip, forbidden: forbids(ip, backend.port, filter) }));
+    const usable = judged.filter(({ forbidden }) => forbidden === undefined);
+    if (usable.length === 0) return forbiddenRefusal(backend, judged[0]?.forbidden);
+    const addresses = usable.map(({ ip }) => formatHostPort({ host: ip, port: backend.port }));
+    return { ok: true, addresses };
+  }
+
+  /** Connects to the first address that answers. */
+  async tcp(target: Place, timeoutMs = this.#options.timeoutMs): Promise<Dialled> {
+    const deadline = performance.now() + timeoutMs;
+    const resolved = await this.resolve(target, timeoutMs);
+    if (!resolved.ok) return resolved;
+    let last: DialRefusal = refusal('backend-timeout', `no answer within ${timeoutMs} ms`);
+    for (const [index, address] of resolved.addresses.entries()) {
+      const left = deadline - performance.now();
+      if (left <= 0) break;
+      // Later addresses get their turn even when the first one says nothing.
+      const share = left / (resolved.addresses.length - index);
+      const dialled = await this.#dial(address, Math.max(1, Math.round(share)));
+      if (dialled.ok) return dialled;
+      last = dialled;
+    }
+    return last;
+  }
+
+  async #lookup({ host }: HostPort, timeoutMs: number): Promise<string[] | DialRefusal> {
+    const late = Promise.withResolvers<DialRefusal>();
+    const tooLate = () =>
+      late.resolve(refusal('backend-name', `${host} was not resolved in ${timeoutMs} ms`));
+    const timer = setTimeout(tooLate, timeoutMs);
+    const resolving = resolveHost(host, this.#options.resolver ?? systemResolver).then(
+      (found) => (found.length > 0 ? found : refusal('backend-name', `${host} has no address`)),
+      (error: NodeJS.ErrnoException) =>
+        refusal('backend-name', `${host} cannot be resolved (${error.code ?? error.message})`),
+    );
+    return Promise.race([resolving, late.promise]).finally(() => clearTimeout(timer));
+  }
+
+  async #dial(address: string, timeoutMs: number): Promise<Dialled> {
+    try {
+      return { ok: true, socket: await this.#options.endpoint.dialTcp({ address, timeoutMs }) };
+    } catch (error) {
+      return dialError(error, timeoutMs);
+    }
+  }
+}
+
+function dialError(error: unknown, timeoutMs: number): DialRefusal {
+  switch (error instanceof QuicError ? error.code : undefined) {
+    case 'ERR_TCP_REFUSED':
+      return refusal('backend-refused', 'the backend refused the connection');
+    case 'ERR_TCP_UNREACHABLE':
+      return refusal('backend-unreachable', 'there is no way to the backend');
+    case 'ERR_TCP_TIMEOUT':
+      return refusal('backend-timeout', `the backend did not answer within ${timeoutMs} ms`);
+    default:
+      return refusal('internal', error instanceof Error ? error.message : String(error));
+  }
+}
+
+function forbiddenRefusal(backend: HostPort, why = 'unspecified'): DialRefusal {
+  return refusal(
+    'backend-forbidden',
+    `${backend.host} is a ${why} address; the service may name it with allowLocal`,
+  );
+}
+
+function refusal(code: DialFailure, reason: string): DialRefusal {
+  return { ok: false, code, reason };
+}

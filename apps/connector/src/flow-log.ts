@@ -1,0 +1,38 @@
+import type { Logger } from '@ztna/runtime';
+import type { Metrics } from '@ztna/runtime/metrics';
+import type { FlowRecord } from '@ztna/session';
+
+/** Where flow records go: one line each at info, and the figures of all. */
+export function makeFlowLog(metrics: Metrics, log: Logger): (record: FlowRecord) => void {
+  const flows = metrics.counter({
+    name: 'flows_total',
+    help: 'Flows that ended, by transport and verdict',
+    labels: ['transport', 'verdict'],
+  });
+  const bytes = metrics.counter({
+    name: 'flow_bytes_total',
+    help: 'Bytes of TCP flows that ended, towards the backend (sent) and back (received)',
+    labels: ['direction'],
+  });
+  return (record) => {
+    const { transport, verdict, sent, received } = record;
+    flows.inc({ transport, verdict });
+    if (transport === 'tcp') {
+      bytes.inc({ direction: 'sent' }, sent);
+      bytes.inc({ direction: 'received' }, received);
+    }
+    log.info(lineOf(record), 'flow');
+  };
+}
+
+/** Who, what, how much, how long, and what was decided. */
+function lineOf(record: FlowRecord) {
+  const { session, agent, subject, service, transport, port, traceId, verdict, reason } = record;
+  const { sent, received, openedAtMs, closedAtMs } = record;
+  const volume =
+    transport === 'tcp'
+      ? { sentBytes: sent, receivedBytes: received }
+      : { sentDatagrams: sent, receivedDatagrams: received };
+  const times = { openedAt: new Date(openedAtMs).toISOString(), durationMs: closedAtMs - openedAtMs };
+  return { session, agent, subject, service, transport, port, ...volume, ...times, verdict, reason, traceId };
+}

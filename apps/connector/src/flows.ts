@@ -1,0 +1,228 @@
+import { numberOf, readFrame } from '@ztna/link';
+import type { Connection, Endpoint, QuicStream, TcpSocket, UdpFlow } from '@ztna/quic';
+import { type ConnectorInput, FLOW_HEADER_TIMEOUT_MS, type FlowKey } from '@ztna/session';
+import {
+  decodeFlowOpen,
+  encodeFlowResult,
+  encodeFrame,
+  type FlowOpen,
+  flowPrefix,
+  LIMITS,
+  type SessionUid,
+  type Target,
+  type WireError,
+  wireError,
+} from '@ztna/wire';
+import type { Dialer } from './dial.ts';
+
+/** Streams whose FlowOpen is awaited at a time, over all sessions. */
+const MAX_PENDING_HEADERS = 1_024;
+
+export interface FlowsOptions {
+  readonly endpoint: Pick<Endpoint, 'dialUdp'>;
+  readonly dialer: Dialer;
+  readonly connection: (session: SessionUid) => Connection | undefined;
+  readonly input: (input: ConnectorInput) => void;
+  readonly udpIdleTimeoutMs: number;
+  /** Open flows of all sessions. */
+  readonly maxFlows: number;
+}
+
+interface Flow {
+  readonly key: FlowKey;
+  readonly session: SessionUid;
+  readonly stream: QuicStream;
+  readonly open: FlowOpen;
+  tcp: TcpSocket | undefined;
+  udp: UdpFlow | undefined;
+}
+
+interface Figures {
+  readonly sent: number;
+  readonly received: number;
+  readonly reason: string;
+}
+
+/** Streams of inner connections on the one side, sockets to backends on the other; the core decides in between. */
+export class Flows {
+  readonly #options: FlowsOptions;
+  readonly #flows = new Map<FlowKey, Flow>();
+  readonly #udpIds = new Map<string, FlowKey>();
+  #lastKey = 0;
+  #pendingHeaders = 0;
+
+  constructor(options: FlowsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#flows.size;
+  }
+
+  /** A new stream of a session: reads its FlowOpen and asks the core. */
+  async onStream(session: SessionUid, stream: QuicStream): Promise<void> {
+    const isFull = this.#pendingHeaders >= MAX_PENDING_HEADERS || this.#flows.size >= this.#options.maxFlows;
+    if (isFull) return abort(stream, wireError('limit', 'too many flows'));
+    this.#pendingHeaders++;
+    const open = await readFlowOpen(stream);
+    this.#pendingHeaders--;
+    if (!open) return abort(stream, wireError('protocol', 'no FlowOpen'));
+    const key = ++this.#lastKey as FlowKey;
+    if (!this.#claimId(session, open, key)) return abort(stream, wireError('protocol', 'flow id in use'));
+    this.#flows.set(key, { key, session, stream, open, tcp: undefined, udp: undefined });
+    const { protocol: transport, service, port, subject, traceId } = open;
+    this.#options.input({
+      type: 'flow-opened',
+      session,
+      flow: key,
+      service,
+      transport,
+      port,
+      subject,
+      traceId,
+    });
+  }
+
+  async dial(key: FlowKey, target: Target): Promise<void> {
+    const flow = this.#flows.get(key);
+    if (!flow) return;
+    const outcome =
+      flow.open.protocol === 'tcp' ? await this.#dialTcp(flow, target) : await this.#dialUdp(flow, target);
+    if (this.#flows.get(key) !== flow) return discard(flow); // refused meanwhile
+    if (outcome.ok) return this.#options.input({ type: 'dial-succeeded', flow: key });
+    const { code, reason } = outcome;
+    this.#options.input({ type: 'dial-failed', flow: key, code, reason });
+  }
+
+  /** The flow is open: tells the agent, and joins stream and backend. */
+  async answer(key: FlowKey): Promise<void> {
+    const flow = this.#flows.get(key);
+    if (!flow) return;
+    const { stream, tcp, udp } = flow;
+    try {
+      await stream.write(encodeFrame(encodeFlowResult({})));
+    } catch (error) {
+      discard(flow);
+      return this.#closed(flow, { sent: 0, received: 0, reason: reasonOf(error) });
+    }
+    if (tcp) this.#closed(flow, await splice(stream, tcp));
+    else if (udp) this.#closed(flow, await this.#untilUdpEnd(stream, udp));
+  }
+
+  /** Tells the agent why there is no flow. */
+  refuse(key: FlowKey, error: WireError): void {
+    const flow = this.#flows.get(key);
+    if (!flow) return;
+    this.#forget(flow);
+    discard(flow);
+    const { stream } = flow;
+    stream.stop(numberOf(error));
+    const frame = encodeFrame(encodeFlowResult({ error }));
+    stream.write(frame).then(
+      () => stream.finish().catch(() => undefined),
+      () => undefined,
+    );
+  }
+
+  /** Ends an open flow at once; `flow-closed` follows. */
+  cut(key: FlowKey, error: WireError): void {
+    const flow = this.#flows.get(key);
+    if (!flow) return;
+    flow.udp?.close();
+    abort(flow.stream, error);
+  }
+
+  async #dialTcp(flow: Flow, target: Target) {
+    const dialled = await this.#options.dialer.tcp(target);
+    if (dialled.ok) flow.tcp = dialled.socket;
+    return dialled;
+  }
+
+  async #dialUdp(flow: Flow, target: Target) {
+    const resolved = await this.#options.dialer.resolve(target);
+    if (!resolved.ok) return resolved;
+    const connection = this.#options.connection(flow.session);
+    const [address] = resolved.addresses;
+    if (!connection || address === undefined || flow.open.protocol !== 'udp' || !this.#flows.has(flow.key)) {
+      return { ok: false, code: 'internal', reason: 'the session is over' } as const;
+    }
+    const { stream } = flow;
+    flow.udp = this.#options.endpoint.dialUdp({
+      address,
+      connection,
+      prefix: flowPrefix(flow.open.flowId),
+      idleTimeoutMs: this.#options.udpIdleTimeoutMs,
+      onClose: (end) => this.#onUdpEnd(stream, end),
+    });
+    return resolved;
+  }
+
+  /** The association is over by itself: the agent sees the end of the stream. */
+  #onUdpEnd(stream: QuicStream, end: string): void {
+    if (end === 'closed') return;
+    stream.finish().catch(() => undefined);
+    stream.stop(0);
+  }
+
+  /** Datagrams pass natively; the stream only says how long. */
+  async #untilUdpEnd(stream: QuicStream, udp: UdpFlow): Promise<Figures> {
+    let reason = 'finished';
+    try {
+      while ((await stream.read()) !== null); // nothing is said on it
+    } catch (error) {
+      reason = reasonOf(error);
+    }
+    const stats = await udp.stats().catch(() => undefined);
+    udp.close();
+    stream.finish().catch(() => undefined);
+    return { sent: stats?.received ?? 0, received: stats?.sent ?? 0, reason: stats ? reason : 'idle' };
+  }
+
+  #closed(flow: Flow, figures: Figures): void {
+    this.#forget(flow);
+    this.#options.input({ type: 'flow-closed', flow: flow.key, ...figures });
+  }
+
+  #claimId(session: SessionUid, open: FlowOpen, key: FlowKey): boolean {
+    if (open.protocol !== 'udp') return true;
+    const id = `${session}:${open.flowId}`;
+    if (this.#udpIds.has(id)) return false;
+    this.#udpIds.set(id, key);
+    return true;
+  }
+
+  #forget({ key, session, open }: Flow): void {
+    this.#flows.delete(key);
+    if (open.protocol === 'udp') this.#udpIds.delete(`${session}:${open.flowId}`);
+  }
+}
+
+async function readFlowOpen(stream: QuicStream): Promise<FlowOpen | undefined> {
+  const frame = await readFrame(stream, LIMITS.flowHeader, FLOW_HEADER_TIMEOUT_MS);
+  const open = frame.ok ? decodeFlowOpen(frame.value) : undefined;
+  return open?.ok ? open.value : undefined;
+}
+
+/** Joins both directions natively until both have ended. `sent`: bytes towards the backend. */
+async function splice(stream: QuicStream, socket: TcpSocket): Promise<Figures> {
+  stream.spliceSend(socket);
+  stream.spliceRecv(socket);
+  const { sent, received, reason } = await stream.spliceDone;
+  return { sent: received, received: sent, reason };
+}
+
+function abort(stream: QuicStream, error: WireError): void {
+  const code = numberOf(error);
+  stream.stop(code);
+  stream.reset(code);
+}
+
+/** Gives up what was dialled for a flow that is not wanted any more. */
+function discard({ tcp, udp }: Flow): void {
+  tcp?.reset();
+  udp?.close();
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

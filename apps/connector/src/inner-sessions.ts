@@ -1,0 +1,111 @@
+import type { PeerIdentity, PeerRefusal } from '@ztna/identity';
+import { closeReason, closeRefused, closeWith } from '@ztna/link';
+import type { Connection, Endpoint, QuicStream, VirtualPath } from '@ztna/quic';
+import type { Logger } from '@ztna/runtime';
+import type { ConnectionKey, ConnectorInput } from '@ztna/session';
+import {
+  type RelayId,
+  type Result,
+  relayPrefix,
+  type SessionUid,
+  type WireError,
+  wireError,
+} from '@ztna/wire';
+
+export interface InnerSessionsOptions {
+  readonly endpoint: Endpoint;
+  readonly carrier: (key: ConnectionKey) => Connection | undefined;
+  readonly verify: (chain: readonly Uint8Array[]) => Result<PeerIdentity, PeerRefusal>;
+  readonly input: (input: ConnectorInput) => void;
+  readonly onStream: (session: SessionUid, stream: QuicStream) => void;
+  readonly log: Logger;
+}
+
+interface InnerSession {
+  readonly uid: SessionUid;
+  readonly path: VirtualPath;
+  connection: Connection | undefined;
+}
+
+/** Sessions as the QUIC endpoint knows them: a virtual path each, and the inner connection that came over it. */
+export class InnerSessions {
+  readonly #options: InnerSessionsOptions;
+  readonly #byUid = new Map<SessionUid, InnerSession>();
+  readonly #byPath = new Map<number, InnerSession>();
+
+  constructor(options: InnerSessionsOptions) {
+    this.#options = options;
+  }
+
+  connection(uid: SessionUid): Connection | undefined {
+    return this.#byUid.get(uid)?.connection;
+  }
+
+  /** Expects an inner connection behind a relay id of an outer connection. */
+  add(uid: SessionUid, carrierKey: ConnectionKey, relayId: RelayId): void {
+    const carrier = this.#options.carrier(carrierKey);
+    if (!carrier) return; // gone already: the core hears of it, and its timer ends the session
+    const prefix = relayPrefix(relayId);
+    const path = this.#options.endpoint.addVirtualPath({ carrier, send: prefix, receive: prefix });
+    const session: InnerSession = { uid, path, connection: undefined };
+    this.#byUid.set(uid, session);
+    this.#byPath.set(path.id, session);
+  }
+
+  /** The session goes on over another relay id; its inner connection does not notice. */
+  rebind(uid: SessionUid, carrierKey: ConnectionKey, relayId: RelayId): void {
+    const session = this.#byUid.get(uid);
+    const carrier = this.#options.carrier(carrierKey);
+    if (!carrier) return;
+    if (!session) return this.add(uid, carrierKey, relayId);
+    const prefix = relayPrefix(relayId);
+    session.path.rebind({ carrier, send: prefix, receive: prefix });
+    session.connection?.ping();
+  }
+
+  /** For `Endpoint.onConnection`: an inner handshake completed on one of the paths. */
+  readonly admit = (connection: Connection): void => {
+    const { verify, input, log } = this.#options;
+    const session = connection.virtualPath && this.#byPath.get(connection.virtualPath.id);
+    if (!session) return closeWith(connection, wireError('unknown-session', 'no session is expected here'));
+    const identity = verify(connection.peerChain);
+    if (!identity.ok) {
+      const { code, detail } = identity.error;
+      log.warn({ session: session.uid, code, detail }, 'inner peer refused');
+      return closeRefused(connection, identity.error);
+    }
+    if (session.connection) {
+      return closeWith(connection, wireError('unknown-session', 'the session has its connection already'));
+    }
+    session.connection = connection;
+    void connection.closed.then((info) => this.#onClosed(session, closeReason(info)));
+    input({ type: 'inner-connected', session: session.uid, identity: identity.value });
+  };
+
+  accept(uid: SessionUid): void {
+    const connection = this.connection(uid);
+    if (!connection) return;
+    connection.onBiStream = (stream) => this.#options.onStream(uid, stream);
+    connection.accept();
+  }
+
+  /** Closes the inner connection, then its path: the last packet still goes out over it. */
+  close(uid: SessionUid, error: WireError): void {
+    const session = this.#byUid.get(uid);
+    if (!session) return;
+    this.#byUid.delete(uid);
+    const { connection, path } = session;
+    const forget = () => {
+      this.#byPath.delete(path.id);
+      path.close();
+    };
+    if (!connection) return forget();
+    closeWith(connection, error);
+    void connection.closed.then(forget);
+  }
+
+  #onClosed(session: InnerSession, reason: string): void {
+    if (this.#byUid.get(session.uid) !== session) return;
+    this.#options.input({ type: 'inner-lost', session: session.uid, reason });
+  }
+}
