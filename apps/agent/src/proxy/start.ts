@@ -8,7 +8,7 @@ import { serveHttp } from './serve-http.ts';
 import { serveSocks } from './serve-socks.ts';
 import { SOCKS_VERSION } from './socks5.ts';
 
-export interface Proxy extends Disposable {
+export interface LocalProxy extends Disposable {
   /** Bound address. */
   readonly listen: string;
 }
@@ -23,7 +23,7 @@ export interface ProxyContext {
 }
 
 /** SOCKS5 and HTTP CONNECT on one port; the first byte decides. Throws RuntimeFault `listen-failed`. */
-export function startProxy(agent: Agent, address: Address, setting: string): Proxy {
+export function startProxy(agent: Agent, address: Address, setting: string): LocalProxy {
   const { handshakeTimeoutMs, handshakes: maxHandshakes, domain } = agent.config.proxy;
   let handshakes = 0;
   const context = (): ProxyContext => ({ agent, domain, host: parseAddress(listener.address)?.host ?? '' });

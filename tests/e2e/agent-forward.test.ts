@@ -1,0 +1,122 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { PassThrough } from 'node:stream';
+import { type Agent, planForwards, startForwards } from '@ztna/agent';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { forwardStdio } from '../../apps/agent/src/forward/stdio.ts';
+import { dial, endOf, exchange, readAll, readExactly, udpSocket } from './support/net.ts';
+import { type Stack, startStack } from './support/stack.ts';
+
+let stack: Stack;
+let agent: Agent;
+let ports: Map<string, string>;
+
+beforeAll(async () => {
+  stack = await startStack();
+  agent = await stack.startAgent();
+  ports = forward(agent, 'web', 'echo', 'closed');
+});
+afterAll(() => stack[Symbol.asyncDispose]());
+
+test('HTTP goes through', async () => {
+  const response = await fetch(`http://${ports.get('web/tcp')}/health`);
+  expect(response.status).toBe(200);
+});
+
+test('a megabyte comes back as it went', async () => {
+  const sent = randomBytes(1 << 20);
+  const socket = await dial(echo('tcp'));
+  socket.end(sent);
+  expect((await readAll(socket)).equals(sent)).toBe(true);
+});
+
+test('the service answers on after the program has ended its side', async () => {
+  const socket = await dial(echo('tcp'));
+  socket.write('one');
+  expect((await readExactly(socket, 3)).toString()).toBe('one');
+  socket.end('two');
+  expect((await readAll(socket)).toString()).toBe('two');
+});
+
+test('200 connections at a time', async () => {
+  const bodies = await Promise.all(
+    Array.from({ length: 200 }, async (_, i) => {
+      const socket = await dial(echo('tcp'));
+      socket.end(`connection ${i}`);
+      return (await readAll(socket)).toString();
+    }),
+  );
+  expect(bodies).toEqual(Array.from({ length: 200 }, (_, i) => `connection ${i}`));
+});
+
+test('a refused backend is a reset for the program, and a warning that says so', async () => {
+  const socket = await dial(ports.get('closed/tcp') ?? '');
+  expect(await endOf(socket)).toBe('ECONNRESET');
+  const [warning] = stack.logs.warnings('agent').filter(({ service }) => service === 'closed');
+  expect(warning).toMatchObject({ code: 'backend-refused', reason: expect.stringContaining('closed') });
+});
+
+test('UDP goes through, also in datagrams larger than a packet', async () => {
+  const socket = await udpSocket();
+  for (const size of [0, 1, 1200, 8000]) {
+    const payload = randomBytes(size);
+    expect((await exchange(socket, payload, echo('udp'))).equals(payload)).toBe(true);
+  }
+  socket.close();
+});
+
+test('standard input and output are joined to a service', async () => {
+  const input = new PassThrough();
+  const output = new PassThrough();
+  const target = { service: serviceName('echo'), transport: 'tcp', port: 7 } as const;
+  const done = forwardStdio(agent, target, input, output);
+  input.write('ping');
+  expect((await once(output, 'data'))[0].toString()).toBe('ping');
+  input.end();
+  await done;
+});
+
+test('standard input and output hear why there is no service', async () => {
+  const target = { service: serviceName('closed'), transport: 'tcp', port: 1 } as const;
+  const failed = forwardStdio(agent, target, new PassThrough(), new PassThrough());
+  await expect(failed).rejects.toMatchObject({ code: 'backend-refused' });
+});
+
+test('a service that is not granted is unknown', async () => {
+  await expect(
+    agent.openFlow({ service: serviceName('secret'), transport: 'tcp', port: 80 }),
+  ).rejects.toMatchObject({
+    code: 'unknown-service',
+  });
+});
+
+test('the status tells the path of the session', async () => {
+  const { connected, sessions, flows } = await agent.status();
+  expect(connected).toBe(true);
+  expect(sessions).toHaveLength(1);
+  expect(sessions[0]).toMatchObject({
+    state: 'up',
+    path: 'relayed',
+    connector: expect.stringContaining('lab/c1'),
+  });
+  expect(sessions[0]?.mtu).toBeGreaterThanOrEqual(1200);
+  expect(flows).toBeLessThanOrEqual(1); // the UDP association may live
+});
+
+/** Forwards all ports of the services on free local ports; `name/transport` gives the address. */
+function forward(of: Agent, ...services: string[]): Map<string, string> {
+  const listen = { host: '127.0.0.1', port: 0 };
+  const plans = services.flatMap((service) =>
+    planForwards({ service, port: 0, listen }, of.services(), undefined),
+  );
+  const { open } = startForwards(of, plans, 'test');
+  return new Map(open.map(({ service, transport, listen: bound }) => [`${service}/${transport}`, bound]));
+}
+
+function echo(transport: 'tcp' | 'udp'): string {
+  return ports.get(`echo/${transport}`) ?? '';
+}
+
+function serviceName(name: string) {
+  return name as Parameters<Agent['openFlow']>[0]['service'];
+}

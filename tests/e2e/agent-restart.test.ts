@@ -1,0 +1,69 @@
+import { once } from 'node:events';
+import { planForwards, startForwards } from '@ztna/agent';
+import { expect, test } from 'vitest';
+import { dial, readExactly } from './support/net.ts';
+import { startStack } from './support/stack.ts';
+
+const listen = { host: '127.0.0.1', port: 0 };
+
+test('an idle TCP flow goes on after the intermediate was restarted', async () => {
+  await using stack = await startStack();
+  const agent = await stack.startAgent();
+  const { open } = startForwards(
+    agent,
+    planForwards({ service: 'echo', port: 7, listen }, agent.services(), 'tcp'),
+    'test',
+  );
+  const socket = await dial(open[0]?.listen ?? '');
+  socket.write('before');
+  expect((await readExactly(socket, 6)).toString()).toBe('before');
+  const [session] = (await agent.status()).sessions;
+
+  await stack.stopIntermediate();
+  await expect.poll(() => agent.connected, { timeout: 20_000 }).toBe(false);
+  await stack.restartIntermediate();
+
+  socket.write('after');
+  expect((await readExactly(socket, 5)).toString()).toBe('after');
+  expect((await agent.status()).sessions.map((s) => s.session)).toEqual([session?.session]);
+  expect(agent.observer.counters()['session_attached.ok']).toBe(1);
+  socket.destroy();
+});
+
+test('an agent that starts before its intermediate says so once and connects when it is there', async () => {
+  await using stack = await startStack();
+  await stack.stopIntermediate();
+  const agent = await stack.startAgent();
+  await expect
+    .poll(() => agent.observer.counters()['outer_lost.connecting'] ?? 0, { timeout: 60_000 })
+    .toBeGreaterThan(0);
+  await stack.restartIntermediate();
+  await expect.poll(() => agent.connected, { timeout: 30_000 }).toBe(true);
+  const said = stack.logs
+    .warnings('agent')
+    .filter(({ msg }) => msg.includes('no intermediate can be reached'));
+  expect(said).toHaveLength(1);
+});
+
+test('flows of a connector that went away are reset, and new ones are served when it is back', async () => {
+  await using stack = await startStack();
+  const agent = await stack.startAgent();
+  const { open } = startForwards(
+    agent,
+    planForwards({ service: 'echo', port: 7, listen }, agent.services(), 'tcp'),
+    'test',
+  );
+  const socket = await dial(open[0]?.listen ?? '');
+  socket.write('x');
+  await readExactly(socket, 1);
+  const ended = once(socket, 'close');
+  socket.on('error', () => {}).resume();
+  await stack.stopConnector();
+  await ended;
+
+  await stack.restartConnector();
+  const again = await dial(open[0]?.listen ?? '');
+  again.write('y');
+  expect((await readExactly(again, 1)).toString()).toBe('y');
+  again.destroy();
+});
