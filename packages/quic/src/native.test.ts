@@ -27,7 +27,7 @@ const server = (more: object) => ({
 
 /** Everything that the endpoint says until it has stopped. */
 function collect(options: NativeEndpointOptions): {
-  endpoint: NativeEndpoint;
+  endpoint: NativeEndpointType;
   stopped: Promise<NativeEvent[]>;
 } {
   const events: NativeEvent[] = [];
