@@ -1,0 +1,44 @@
+import { Generator } from './load.ts';
+import { describeMachine, type Machine } from './machine.ts';
+import type { BenchContext } from './measurements/context.ts';
+import { Plain } from './measurements/plain.ts';
+import { measureRelay } from './measurements/relay.ts';
+import { type Result, toResult } from './results.ts';
+
+export interface BenchOptions {
+  /** Names, or beginnings of names that end with `.` or `*`; empty means all. */
+  readonly only: readonly string[];
+  readonly seconds: number;
+  readonly repeat: number;
+  readonly signal: AbortSignal;
+  readonly say: (line: string) => void;
+}
+
+export interface BenchReport {
+  readonly machine: Machine;
+  readonly results: readonly Result[];
+}
+
+export async function runBench(options: BenchOptions): Promise<BenchReport> {
+  const machine = describeMachine();
+  const results: Result[] = [];
+  const context: BenchContext = {
+    ...options,
+    generator: new Generator(options.say),
+    wants: (name) => !options.signal.aborted && selects(options.only, name),
+    report: (measured) => {
+      const result = toResult(measured);
+      results.push(result);
+      options.say(`${result.name}: ${result.median} ${result.unit}`);
+    },
+  };
+  const plain = new Plain(context);
+  await measureRelay(context, plain);
+  return { machine, results };
+}
+
+function selects(only: readonly string[], name: string): boolean {
+  const matches = (pattern: string) =>
+    /[.*]$/.test(pattern) ? name.startsWith(pattern.replace(/\*$/, '')) : name === pattern;
+  return only.length === 0 || only.some(matches);
+}

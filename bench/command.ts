@@ -1,0 +1,45 @@
+import { defineCommand } from '@ztna/runtime';
+
+export const command = defineCommand({
+  name: 'bench',
+  summary: 'measure this machine, next to plain UDP and TCP',
+  description:
+    'Measures in one run, each figure next to the same with plain UDP or TCP between the same kind of ' +
+    'processes on loopback. relay.*: opaque frames through the forwarding alone; session.*: the whole way from ' +
+    "an application's socket to the backend. What each name means: docs/benchmarks.md.\n" +
+    'Every role is a process of its own, scheduled round-robin in real time where that is permitted (root).',
+  options: {
+    only: {
+      type: 'string',
+      multiple: true,
+      placeholder: 'NAME,…',
+      description: 'only these; a name that ends with a dot or star stands for all that begin so',
+    },
+    seconds: { type: 'integer', min: 1, max: 60, description: 'length of one trial (default 1)' },
+    repeat: { type: 'integer', min: 1, max: 20, description: 'repetitions of each figure (default 3)' },
+    quick: { type: 'boolean', description: 'shorter trials, one repetition: a look, not a figure' },
+  },
+  examples: [
+    { command: 'ztna bench', description: 'All figures as a table, in less than three minutes' },
+    { command: 'ztna bench --json --only relay.', description: 'The relay alone, as JSON' },
+  ],
+  async run({ options, json, io, signal, print }) {
+    const { runBench } = await import('./bench.ts');
+    const { table } = await import('./results.ts');
+    const report = await runBench({
+      only: (options.only ?? []).flatMap((names) => names.split(',')),
+      seconds: options.seconds ?? (options.quick ? 0.3 : 0.7),
+      repeat: options.repeat ?? (options.quick ? 1 : 3),
+      signal,
+      say: (line) => void io.stderr.write(`${line}\n`),
+    });
+    if (json) print(JSON.stringify(report));
+    else {
+      const { machine } = report;
+      print(`${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, Node ${machine.node}`);
+      print(`addon: ${machine.addon}; scheduling: ${machine.scheduling}; load at start: ${machine.load}`);
+      print(table(report.results));
+    }
+    return 0;
+  },
+});

@@ -1,0 +1,94 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { Role } from './process.ts';
+
+const native = join(import.meta.dirname, '../native');
+
+/** What a blast found: how many of how many datagrams arrived, and how late. */
+export interface Blast {
+  readonly sent: number;
+  readonly received: number;
+  readonly seconds: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly transport: TransportFacts | null;
+}
+
+/** The generator's own QUIC connection after a blast. */
+export interface TransportFacts {
+  readonly mtu: number;
+  readonly lost: number;
+  readonly cwnd: number;
+  readonly dropped: number;
+  readonly rxPackets: number;
+  readonly rxCalls: number;
+  readonly txPackets: number;
+  readonly txCalls: number;
+  readonly loops: number;
+  readonly datagramsSent: number;
+}
+
+/** Times of single exchanges, microseconds. */
+export interface Times {
+  readonly count: number;
+  readonly failed: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly minUs: number;
+}
+
+export interface Transfer {
+  readonly bytes: number;
+  readonly seconds: number;
+  readonly mbps: number;
+}
+
+export type Parameters = Readonly<Record<string, string | number>>;
+
+/** The native load generator: a JavaScript one would measure itself. */
+export class Generator {
+  readonly #file: string;
+
+  /** Builds it when its sources have changed; `say` tells that this takes a while. @throws Error. */
+  constructor(say: (line: string) => void) {
+    const target = process.env.CARGO_TARGET_DIR ?? join(native, 'target');
+    const host = /^host: (.*)$/m.exec(execFileSync('rustc', ['-vV'], { encoding: 'utf8' }))?.[1] ?? '';
+    // With --target as napi builds the addon, so that both share what is compiled.
+    const args = ['build', '--release', '--locked', '-p', 'ztna-load', '--target', host];
+    const features = ['--no-default-features', '--features', 'aws-lc-rs'];
+    say('building the load generator if it is not up to date (up to two minutes the first time)');
+    const built = spawnSync('cargo', [...args, ...features, '--target-dir', target, '--quiet'], {
+      cwd: native,
+      stdio: ['ignore', 2, 2],
+    });
+    if (built.status !== 0) throw new Error('the load generator could not be built (see above)');
+    this.#file = join(target, host, 'release/ztna-load');
+  }
+
+  /** Starts a role that runs until it is disposed, and gives the line with which it says it is ready. */
+  async serve(name: string, role: string, parameters: Parameters): Promise<{ role: Role; ready: string }> {
+    const process = await Role.start(name, this.#file, [role, ...words(parameters)]);
+    return { role: process, ready: await process.line() };
+  }
+
+  blast(parameters: Parameters): Promise<Blast> {
+    return this.#run('blast', parameters) as Promise<Blast>;
+  }
+
+  times(role: 'rtt' | 'handshake' | 'http', parameters: Parameters): Promise<Times> {
+    return this.#run(role, parameters) as Promise<Times>;
+  }
+
+  transfer(parameters: Parameters): Promise<Transfer> {
+    return this.#run('tcp', parameters) as Promise<Transfer>;
+  }
+
+  async #run(role: string, parameters: Parameters): Promise<unknown> {
+    await using process = await Role.start(role, this.#file, [role, ...words(parameters)]);
+    return JSON.parse(await process.line(60_000));
+  }
+}
+
+function words(parameters: Parameters): string[] {
+  return Object.entries(parameters).map(([name, value]) => `${name}=${value}`);
+}

@@ -1,0 +1,177 @@
+// relay.*: opaque frames through the forwarding of one endpoint, and the handshakes with it.
+import { join } from 'node:path';
+import type { TransportOptions } from '@ztna/quic';
+import { Identities } from '../identities.ts';
+import type { Parameters } from '../load.ts';
+import { Role, withCpu } from '../process.ts';
+import type { RelaySettings } from '../relay-role.ts';
+import { median } from '../results.ts';
+import { highestRate } from '../search.ts';
+import { type BenchContext, times } from './context.ts';
+import { MAX_RATE, type Plain, START_RATE } from './plain.ts';
+
+const PINGS = 1_000;
+const HANDSHAKES = 40;
+/** As the configuration's defaults. */
+const transport: TransportOptions = { initialMtu: 1200, maxMtu: 1452 };
+
+type Mode = 'echo' | 'sink';
+const forwards = [
+  { name: 'relay.forward.echo.1200', mode: 'echo', size: 1200 },
+  { name: 'relay.forward.oneway.1200', mode: 'sink', size: 1200 },
+  { name: 'relay.forward.oneway.64', mode: 'sink', size: 64 },
+] as const;
+
+export const relayNames = ['relay.rtt', ...forwards.map((f) => f.name), 'handshake', 'handshake.retry'];
+
+export async function measureRelay(context: BenchContext, plain: Plain): Promise<void> {
+  if (!relayNames.some(context.wants)) return;
+  await using bed = await TestBed.start(context);
+  if (context.wants('relay.rtt')) await roundTrip(context, bed, plain);
+  for (const forward of forwards) {
+    if (context.wants(forward.name)) await rate(context, bed, plain, forward);
+  }
+  for (const name of ['handshake', 'handshake.retry'] as const) {
+    if (context.wants(name)) await handshakes(context, bed, plain, name);
+  }
+}
+
+async function roundTrip(context: BenchContext, bed: TestBed, plain: Plain): Promise<void> {
+  const baseline = await plain.rtt();
+  const parameters = { ...bed.near('echo'), size: 64, count: PINGS };
+  const [all, cpu] = await withCpu(bed.roles, () =>
+    times(context.repeat, () => context.generator.times('rtt', parameters)),
+  );
+  const samples = all.map((t) => t.p50Us);
+  context.report({
+    name: 'relay.rtt',
+    unit: 'µs',
+    samples,
+    p99: median(all.map((t) => t.p99Us)),
+    baseline,
+    cpu,
+  });
+}
+
+async function rate(
+  context: BenchContext,
+  bed: TestBed,
+  plain: Plain,
+  { name, mode, size }: { name: string; mode: Mode; size: number },
+): Promise<void> {
+  const baseline = await plain.rate(mode, size);
+  const parameters = { ...bed.near(mode), mode, size, seconds: context.seconds };
+  const run = (rate: number) => context.generator.blast({ ...parameters, rate: Math.round(rate) });
+  const found = await highestRate(run, { start: START_RATE, max: MAX_RATE, repeat: context.repeat });
+  const before = await bed.relayStats();
+  const [last, cpu] = await withCpu(bed.roles, () => run(median(found.samples)));
+  const after = await bed.relayStats();
+  const t = last.transport;
+  context.report({
+    ...{ name, unit: '/s', samples: found.samples, p99: last.p99Us, baseline, cpu },
+    notes: {
+      limit: found.limit,
+      p50Us: last.p50Us,
+      p99Us: last.p99Us,
+      relayCpuUsPerDatagram: ratio(after.threadCpuMs - before.threadCpuMs, last.received / 1_000),
+      relayPacketsPerReceive: ratio(
+        after.udp.rxPackets - before.udp.rxPackets,
+        after.udp.rxCalls - before.udp.rxCalls,
+      ),
+      relayPacketsPerSend: ratio(
+        after.udp.txPackets - before.udp.txPackets,
+        after.udp.txCalls - before.udp.txCalls,
+      ),
+      relayLoopsPerDatagram: ratio(after.loops - before.loops, last.received),
+      senderPacketsPerSend: t ? ratio(t.txPackets, t.txCalls) : 0,
+      senderMtu: t?.mtu ?? 0,
+      relayMtu: after.far[mode]?.mtu ?? 0,
+    },
+  });
+}
+
+async function handshakes(
+  context: BenchContext,
+  bed: TestBed,
+  plain: Plain,
+  name: 'handshake' | 'handshake.retry',
+): Promise<void> {
+  const remote = name === 'handshake' ? bed.address : bed.retrying;
+  const parameters = { ...bed.near('sink'), remote, count: HANDSHAKES };
+  const [all, cpu] = await withCpu(bed.roles, () =>
+    times(context.repeat, () => context.generator.times('handshake', parameters)),
+  );
+  const samples = all.map((t) => t.p50Us);
+  const p99 = median(all.map((t) => t.p99Us));
+  context.report({ name, unit: 'µs', samples, p99, baseline: await plain.rtt(), cpu });
+}
+
+function ratio(a: number, b: number): number {
+  return b === 0 ? 0 : Math.round((a / b) * 100) / 100;
+}
+
+interface RelayStats {
+  readonly udp: { rxPackets: number; rxCalls: number; txPackets: number; txCalls: number };
+  readonly threadCpuMs: number;
+  readonly loops: number;
+  readonly far: Readonly<Record<string, { mtu: number; congestionWindow: number } | undefined>>;
+}
+
+/** A relay with an echoing and a counting far end. */
+class TestBed implements AsyncDisposable {
+  readonly address: string;
+  readonly retrying: string;
+  /** The relay and the far ends; near sides come and go. */
+  readonly roles: readonly Role[];
+  readonly #near: Parameters;
+  readonly #stack: AsyncDisposableStack;
+
+  private constructor(
+    addresses: Addresses,
+    roles: readonly Role[],
+    near: Parameters,
+    stack: AsyncDisposableStack,
+  ) {
+    this.address = addresses.address;
+    this.retrying = addresses.retrying;
+    this.roles = roles;
+    this.#near = near;
+    this.#stack = stack;
+  }
+
+  static async start({ generator }: BenchContext): Promise<TestBed> {
+    await using stack = new AsyncDisposableStack();
+    const identities = stack.use(await Identities.make());
+    const settings: RelaySettings = { ...(await identities.issue('relay', 'intermediate/i')), transport };
+    const script = join(import.meta.dirname, '../relay-role.ts');
+    const relay = stack.use(await Role.start('relay', process.execPath, [script, JSON.stringify(settings)]));
+    const addresses = JSON.parse(await relay.line()) as Addresses;
+    const quic = { via: 'quic', remote: addresses.address, initial_mtu: 1200, max_mtu: 1452 };
+    const farFiles = await identities.issue('far', 'connector/s/c');
+    const roles = [relay];
+    for (const mode of ['echo', 'sink']) {
+      const parameters = { ...quic, ...farFiles, mode, alpn: `far-${mode}`, size: 1200 };
+      const far = await generator.serve(mode, 'far', parameters);
+      roles.push(stack.use(far.role));
+    }
+    const near = { ...quic, ...(await identities.issue('near', 'agent/a')) };
+    return new TestBed(addresses, roles, near, stack.move());
+  }
+
+  near(mode: Mode): Parameters {
+    return { ...this.#near, alpn: `near-${mode}` };
+  }
+
+  async relayStats(): Promise<RelayStats> {
+    return (await this.roles[0]?.ask('stats')) as RelayStats;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
+
+interface Addresses {
+  readonly address: string;
+  readonly retrying: string;
+}

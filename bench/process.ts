@@ -1,0 +1,110 @@
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { CpuUse } from './results.ts';
+
+const START_TIMEOUT_MS = 20_000;
+const STOP_TIMEOUT_MS = 3_000;
+/** Unit of the times in /proc/PID/stat: USER_HZ, 100 on every Linux that Node runs on. */
+const TICK_MS = 10;
+
+/** Whether measured processes may have the scheduler's round-robin class: other work then disturbs less. */
+export const realtime = canUseRealtime();
+
+/** A process that takes part in a measurement. */
+export class Role implements AsyncDisposable {
+  readonly name: string;
+  readonly pid: number;
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #exited: Promise<number | null>;
+  readonly #lines: AsyncIterator<string>;
+  #stderr = '';
+
+  private constructor(name: string, child: ChildProcessWithoutNullStreams) {
+    this.name = name;
+    this.pid = child.pid ?? 0;
+    this.#child = child;
+    this.#exited = new Promise((resolve) => child.once('exit', resolve));
+    this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-4_000);
+    });
+    child.stdin.on('error', () => {});
+  }
+
+  /** Starts `command` as a process of its own. @throws Error when it cannot be started. */
+  static async start(name: string, command: string, args: readonly string[], env = {}): Promise<Role> {
+    const [file, ...rest] = realtime ? ['chrt', '-r', '1', command, ...args] : [command, ...args];
+    const child = spawn(file as string, rest, { stdio: 'pipe', env: { ...process.env, ...env } });
+    await new Promise((resolve, reject) => child.once('spawn', resolve).once('error', reject));
+    return new Role(name, child);
+  }
+
+  /** The next line that it prints. @throws Error with its last words when it ends instead. */
+  async line(timeoutMs = START_TIMEOUT_MS): Promise<string> {
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(() => late.reject(new Error(`${this.name} says nothing`)), timeoutMs);
+    try {
+      const next = await Promise.race([this.#lines.next(), late.promise]);
+      if (!next.done) return next.value;
+      throw new Error(`${this.name} ended: ${this.#stderr.trim()}`);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** One line in, one line of JSON out. */
+  async ask(question: string): Promise<unknown> {
+    this.#child.stdin.write(`${question}\n`);
+    return JSON.parse(await this.line());
+  }
+
+  get cpuMs(): number {
+    return cpuMs(this.pid);
+  }
+
+  /** Closes its input, which ends every role; then asks less kindly. */
+  async stop(): Promise<void> {
+    this.#child.stdin.end();
+    this.#child.kill('SIGTERM');
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+    await this.#exited;
+    clearTimeout(timer);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
+
+/** CPU use of `roles` while `run` runs. */
+export async function withCpu<T>(roles: readonly Role[], run: () => Promise<T>): Promise<[T, CpuUse]> {
+  const before = roles.map((r) => r.cpuMs);
+  const begin = performance.now();
+  const value = await run();
+  const wall = performance.now() - begin;
+  const use = roles.map((r, i) => [r.name, Math.round(((r.cpuMs - (before[i] ?? 0)) / wall) * 100)] as const);
+  return [value, Object.fromEntries(use)];
+}
+
+/** User and system time of a process so far; 0 where the system does not tell. */
+function cpuMs(pid: number): number {
+  try {
+    // The command name may hold spaces; fields are counted after it.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+  } catch {
+    return 0;
+  }
+}
+
+function canUseRealtime(): boolean {
+  try {
+    execFileSync('chrt', ['-r', '1', 'true'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}

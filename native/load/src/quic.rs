@@ -1,0 +1,174 @@
+//! One connection to a relay, driven by the product's own engine.
+
+use crate::args::Args;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use ztna_quic::engine::{
+    self, Command, ConnectionStats, EndpointOptions, Event, FramePrefix, Handle, Id, Keys, TransportOptions,
+};
+use ztna_quic::tls::{TlsIdentity, TlsMaterial};
+
+/// First byte of relay datagrams, whole and in fragments; a relay id of one byte follows.
+const WHOLE: u8 = 0x2e;
+const FRAGMENT: u8 = 0x2d;
+pub(crate) const PREFIX: usize = 2;
+
+pub(crate) struct Link {
+    handle: Handle,
+    pub(crate) conn: Id,
+    remote: SocketAddr,
+    alpn: String,
+    transport: TransportOptions,
+    pub(crate) max_datagram: usize,
+    inbox: VecDeque<Bytes>,
+    connected: bool,
+    closed: Option<String>,
+    stats: Option<ConnectionStats>,
+    packets: Option<engine::EndpointStats>,
+}
+
+impl Link {
+    /// Starts an endpoint from `chain=`, `key=`, `roots=` (PEM files), `remote=`, `alpn=`.
+    pub(crate) fn new(args: &Args) -> Result<Self, String> {
+        let file = |name| {
+            let path: String = args.get(name)?;
+            std::fs::read(&path).map_err(|e| format!("{path}: {e}"))
+        };
+        let options = EndpointOptions {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: TlsMaterial {
+                identity: Some(TlsIdentity { cert_chain_pem: file("chain")?, private_key_pem: file("key")? }),
+                roots_pem: file("roots")?,
+                crls_der: Vec::new(),
+            },
+            server: None,
+            inner_server: None,
+            keys: Keys::default(),
+        };
+        let owner = std::thread::current();
+        let handle = engine::spawn(options, move || owner.unpark()).map_err(|e| e.to_string())?;
+        let defaults = TransportOptions::default();
+        Ok(Self {
+            handle,
+            conn: 0,
+            remote: args.get("remote")?,
+            alpn: args.get("alpn")?,
+            transport: TransportOptions {
+                initial_mtu: args.or("initial_mtu", defaults.initial_mtu)?,
+                max_mtu: args.or("max_mtu", defaults.max_mtu)?,
+                ..defaults
+            },
+            max_datagram: 0,
+            inbox: VecDeque::new(),
+            connected: false,
+            closed: None,
+            stats: None,
+            packets: None,
+        })
+    }
+
+    /// Makes a connection and accepts it; gives how long the handshake took. `name` selects the ticket.
+    pub(crate) fn connect(&mut self, name: &str) -> Result<Duration, String> {
+        self.conn += 1;
+        (self.connected, self.closed) = (false, None);
+        let begin = Instant::now();
+        self.handle.send(Command::Connect {
+            conn: self.conn,
+            remote: self.remote,
+            server_name: name.into(),
+            alpn: vec![self.alpn.clone().into_bytes()],
+            transport: self.transport.clone(),
+        });
+        self.until(Duration::from_secs(5), "no connection", |l| l.connected)?;
+        let took = begin.elapsed();
+        self.handle.send(Command::Accept { conn: self.conn });
+        Ok(took)
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.handle.send(Command::Close { conn: self.conn, code: 0, reason: Bytes::new() });
+    }
+
+    /// Waits until datagrams of `size` bytes pass whole: path-MTU discovery needs some traffic.
+    pub(crate) fn grow(&mut self, size: usize) -> Result<(), String> {
+        self.until(Duration::from_secs(5), "path MTU stays small", |l| {
+            l.handle.send(Command::Ping { conn: l.conn });
+            l.max_datagram >= size
+        })
+    }
+
+    /// Sends back what comes in, within the engine, for every relay id of one byte.
+    pub(crate) fn reflect(&self) {
+        for id in 0..64u8 {
+            let prefix = || FramePrefix {
+                whole: Bytes::copy_from_slice(&[WHOLE, id]),
+                fragment: Bytes::copy_from_slice(&[FRAGMENT, id]),
+            };
+            self.handle.send(Command::AddRule {
+                rule: 1 + Id::from(id),
+                from: self.conn,
+                to: self.conn,
+                matches: prefix(),
+                rewrite: prefix(),
+                max_bytes_per_second: None,
+            });
+        }
+    }
+
+    /// Queues one frame `[0x2e, relay id, payload]`.
+    pub(crate) fn send(&self, relay_id: u8, payload: &[u8]) {
+        let mut data = Vec::with_capacity(PREFIX + payload.len());
+        data.extend_from_slice(&[WHOLE, relay_id]);
+        data.extend_from_slice(payload);
+        self.handle.send(Command::SendDatagram { conn: self.conn, data: data.into() });
+    }
+
+    /// The next datagram, without waiting.
+    pub(crate) fn receive(&mut self) -> Result<Option<Bytes>, String> {
+        if self.inbox.is_empty() {
+            self.collect()?;
+        }
+        Ok(self.inbox.pop_front())
+    }
+
+    pub(crate) fn stats(&mut self) -> Result<(ConnectionStats, engine::EndpointStats), String> {
+        self.handle.send(Command::ConnectionStats { conn: self.conn, request: 1 });
+        self.handle.send(Command::Stats { request: 2 });
+        self.until(Duration::from_secs(5), "no statistics", |l| l.stats.is_some() && l.packets.is_some())?;
+        Ok((self.stats.take().unwrap_or_default(), self.packets.take().unwrap_or_default()))
+    }
+
+    fn until(&mut self, limit: Duration, what: &str, done: impl Fn(&Self) -> bool) -> Result<(), String> {
+        let end = Instant::now() + limit;
+        while !done(self) {
+            if Instant::now() > end {
+                return Err(what.into());
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+            self.collect()?;
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self) -> Result<(), String> {
+        for event in self.handle.drain() {
+            match event {
+                Event::Connected { max_datagram, .. } => {
+                    (self.connected, self.max_datagram) = (true, max_datagram);
+                }
+                Event::MaxDatagram { conn, size } if conn == self.conn => self.max_datagram = size,
+                Event::Datagrams { batch, .. } => self.inbox.extend(batch),
+                Event::ConnectionStats { stats, .. } => self.stats = stats,
+                Event::Stats { stats, .. } => self.packets = Some(stats),
+                Event::Closed { conn, kind, reason, .. } if conn == self.conn && kind.name() != "local" => {
+                    self.closed = Some(format!("connection closed: {} {reason}", kind.name()));
+                }
+                Event::Stopped { error } => self.closed = Some(error.unwrap_or_else(|| "stopped".into())),
+                _ => {}
+            }
+        }
+        self.closed.clone().map_or(Ok(()), Err)
+    }
+}
