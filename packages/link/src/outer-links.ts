@@ -9,6 +9,7 @@ import { ControlStream } from './control-stream.ts';
 import { endOrderly } from './end.ts';
 import { type Resolver, resolveAll, systemResolver } from './resolve.ts';
 import { ticketName } from './server-name.ts';
+import { watchStall } from './stall.ts';
 
 export interface OuterLinksOptions {
   readonly endpoint: Endpoint;
@@ -111,10 +112,10 @@ export class OuterLinks {
   async #open(link: Link, connection: Connection, identity: PeerIdentity): Promise<void> {
     const { input } = this.#options;
     const { key } = link;
-    connection.onEvent = (event) => {
-      if (event.type === 'stalled') input({ type: 'outer-stalled', connection: key });
-      if (event.type === 'recovered') input({ type: 'outer-recovered', connection: key });
-    };
+    watchStall(connection, {
+      onStalled: () => input({ type: 'outer-stalled', connection: key }),
+      onRecovered: () => input({ type: 'outer-recovered', connection: key }),
+    });
     void connection.closed.then((info) => this.#lose(link, closeReason(info)));
     connection.accept();
     const stream = await connection.openBi();
