@@ -13,13 +13,13 @@ let ports: Map<string, string>;
 
 beforeAll(async () => {
   stack = await startStack();
-  agent = await stack.startAgent();
+  agent = await stack.startAgent({ udpIdleTimeoutMs: 1000 });
   ports = forward(agent, 'web', 'echo', 'closed');
 });
 afterAll(() => stack[Symbol.asyncDispose]());
 
 test('HTTP goes through', async () => {
-  const response = await fetch(`http://${ports.get('web/tcp')}/health`);
+  const response = await fetch(`http://${ports.get('web/tcp')}/health`, { headers: { connection: 'close' } });
   expect(response.status).toBe(200);
 });
 
@@ -91,7 +91,7 @@ test('a service that is not granted is unknown', async () => {
 });
 
 test('the status tells the path of the session', async () => {
-  const { connected, sessions, flows } = await agent.status();
+  const { connected, sessions } = await agent.status();
   expect(connected).toBe(true);
   expect(sessions).toHaveLength(1);
   expect(sessions[0]).toMatchObject({
@@ -100,7 +100,11 @@ test('the status tells the path of the session', async () => {
     connector: expect.stringContaining('lab/c1'),
   });
   expect(sessions[0]?.mtu).toBeGreaterThanOrEqual(1200);
-  expect(flows).toBeLessThanOrEqual(1); // the UDP association may live
+});
+
+test('nothing is left of the flows when they are over', async () => {
+  await expect.poll(async () => (await agent.status()).flows, { timeout: 10_000 }).toBe(0);
+  expect(agent.observer.counters()).toMatchObject({ 'udp_flow_ended.idle': 1 });
 });
 
 /** Forwards all ports of the services on free local ports; `name/transport` gives the address. */
