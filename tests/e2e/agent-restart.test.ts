@@ -1,7 +1,6 @@
-import { once } from 'node:events';
 import { planForwards, startForwards } from '@ztna/agent';
 import { expect, test } from 'vitest';
-import { dial, readExactly } from './support/net.ts';
+import { dial, endOf, readExactly } from './support/net.ts';
 import { startStack } from './support/stack.ts';
 
 const listen = { host: '127.0.0.1', port: 0 };
@@ -56,10 +55,9 @@ test('flows of a connector that went away are reset, and new ones are served whe
   const socket = await dial(open[0]?.listen ?? '');
   socket.write('x');
   await readExactly(socket, 1);
-  const ended = once(socket, 'close');
-  socket.on('error', () => {}).resume();
+  const ended = endOf(socket);
   await stack.stopConnector();
-  await ended;
+  expect(await ended).toBe('ECONNRESET');
 
   await stack.restartConnector();
   const again = await dial(open[0]?.listen ?? '');
