@@ -76,8 +76,8 @@ impl Routes {
 /// Tells when a peer has gone quiet although an answer is due.
 #[derive(Default)]
 pub(crate) struct StallDetector {
-    /// Start of the present silence: the first send after the last receive, and the packets that wait
-    /// for acknowledgement counted then.
+    /// Start of the present silence: the first send after the last receive, and the bytes that ask for
+    /// acknowledgement counted then.
     waiting: Option<(Instant, u64)>,
     pub(crate) stalled: bool,
 }
@@ -201,10 +201,11 @@ impl Conn {
         }
     }
 
-    /// Packets sent so far that the peer has to acknowledge.
+    /// Bytes sent so far in packets that the peer has to acknowledge. noq's count of packets would not do:
+    /// it includes acknowledgements, to which nobody answers.
     pub(crate) fn ack_eliciting(&mut self) -> u64 {
         let paths = self.q.paths();
-        paths.into_iter().filter_map(|p| self.q.path_stats(p)).map(|s| s.sent_packets).sum()
+        paths.into_iter().filter_map(|p| self.q.path_stats(p)).map(|s| s.sent_bytes).sum()
     }
 
     /// For connections that are watched for stalls (those we opened): what the detector needs to know
@@ -212,6 +213,11 @@ impl Conn {
     pub(crate) fn before_silence(&mut self) -> Option<u64> {
         let watched = self.established && self.q.side().is_client() && self.stall.waiting.is_none();
         watched.then(|| self.ack_eliciting())
+    }
+
+    /// Established and not closing: what is queued has a chance to arrive.
+    pub(crate) fn is_open(&self) -> bool {
+        self.established && !self.closed_reported
     }
 
     pub(crate) fn rtt(&self) -> Duration {

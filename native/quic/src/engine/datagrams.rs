@@ -178,7 +178,7 @@ impl Engine {
             self.drops.rule_without_target += 1;
             return;
         };
-        let Some(to) = self.conns.get_mut(&rule.to).filter(|c| c.established) else {
+        let Some(to) = self.conns.get_mut(&rule.to).filter(|c| c.is_open()) else {
             rule.closed += 1;
             return;
         };
@@ -231,7 +231,7 @@ impl Engine {
         if let Some(c) = from.and_then(|id| self.conns.get_mut(&id)) {
             c.last_path = Some(path);
         }
-        let Some(carrier) = self.conns.get_mut(&v.carrier).filter(|c| c.established) else {
+        let Some(carrier) = self.conns.get_mut(&v.carrier).filter(|c| c.is_open()) else {
             self.drops.no_virtual_path += packets;
             return;
         };
