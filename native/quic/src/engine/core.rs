@@ -119,6 +119,8 @@ impl Engine {
         let server = options.server.as_ref().map(|o| configure::server(&tls, o, &token_keys)).transpose()?;
         let inner_server =
             options.inner_server.as_ref().map(|o| configure::server(&tls, o, &token_keys)).transpose()?;
+        // Without a configuration noq accepts nothing, not even what comes with one of its own.
+        let server = server.or_else(|| inner_server.clone());
         let ep = q::Endpoint::new(Arc::new(configure::endpoint(&options.keys)?), server, !udp.may_fragment());
         Ok(Self {
             shared,

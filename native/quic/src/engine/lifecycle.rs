@@ -26,7 +26,12 @@ impl Engine {
         mut buffer: Vec<u8>,
     ) {
         let via = addr::virtual_id(&from);
-        let limits = self.options.server.as_ref();
+        if via.is_none() && self.options.server.is_none() {
+            // Accepting on virtual paths alone; strangers at the socket get no answer.
+            self.ep.ignore(incoming);
+            return;
+        }
+        let limits = self.options.server.as_ref().or(self.options.inner_server.as_ref());
         let max = limits.map_or(usize::MAX, |o| o.max_handshakes);
         let validated = incoming.remote_address_validated();
         if via.is_none() && !validated && self.wants_retry(max) {
@@ -151,9 +156,7 @@ impl Engine {
             |o: &Option<_>| o.as_ref().map(|o| configure::server(&tls, o, &self.token_keys)).transpose();
         let server = make(&self.options.server)?;
         let inner = make(&self.options.inner_server)?;
-        if server.is_some() {
-            self.ep.set_server_config(server);
-        }
+        self.ep.set_server_config(server.or_else(|| inner.clone()));
         self.inner_server = inner;
         self.tls = tls;
         Ok(())
