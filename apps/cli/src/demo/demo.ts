@@ -79,7 +79,8 @@ async function stay(run: Run): Promise<number> {
     system.backends.kind === 'own'
       ? ownThingsToTry(system, forwards, proxy)
       : thingsToTry(forwards, proxy, visitor);
-  if (json) print(JSON.stringify({ event: 'ready', dir: run.workspace.dir, try: tries }));
+  const pids = Object.fromEntries(system.supervisor.children.map(({ name, pid }) => [name, pid]));
+  if (json) print(JSON.stringify({ event: 'ready', dir: run.workspace.dir, pids, try: tries }));
   else for (const line of invitation(tries)) print(line);
   const died = new Promise<never>((_, reject) => {
     const { signal } = system.supervisor;

@@ -69,12 +69,11 @@ export async function runOnce(options: OnceOptions): Promise<CheckResult[]> {
   } catch (error) {
     failure = describe(error);
   }
-  for (const { name, title } of [starting, ...planned].filter((check) => check !== undefined)) {
-    if (results.some((result) => result.name === name)) continue;
-    const detail = failure === undefined ? 'not done' : failure;
+  const missing = [starting, ...planned].filter((check) => check !== undefined).slice(results.length);
+  for (const [i, { name, title }] of missing.entries()) {
     const ms = name === 'start' ? Math.round(performance.now() - started) : 0;
+    const detail = i === 0 ? (failure ?? 'not done') : `not done after the failure of ${missing[0]?.name}`;
     add(title, { name, ok: false, ms, path: 'none', detail });
-    failure = `not done, because ${name === 'start' ? 'the system did not start' : `${name} could not go on`}`;
   }
   return results;
 }

@@ -27,17 +27,29 @@ test.runIf(process.platform === 'linux')('a process that is not there is an erro
   await expect(scanMemory(2 ** 22 + 1, makeCanary().needles)).rejects.toMatchObject({ code: 'ENOENT' });
 });
 
-test('mappings that cannot be read are left out', () => {
-  const maps = [
+test('mappings that cannot be read, or are as in their file, are left out', () => {
+  const smaps = [
     '00400000-00401000 r-xp 00000000 08:01 1234                  /usr/bin/node',
+    'Anonymous:             0 kB',
+    '00500000-00501000 r--p 00000000 08:01 1234                  /usr/bin/node',
+    'Anonymous:             4 kB',
+    '00600000-00601000 r--p 00000000 08:01 1234                  /usr/bin/node',
+    'Anonymous:             0 kB',
+    'Swap:                  4 kB',
+    '00700000-00701000 rw-s 00000000 08:01 1234                  /tmp/shared',
+    'Anonymous:             0 kB',
     '7f0000000000-7f0000001000 ---p 00000000 00:00 0 ',
+    'Anonymous:             0 kB',
     '7f0000001000-7f0000003000 rw-p 00000000 00:00 0 ',
+    'Anonymous:             0 kB',
     '7ffff0000000-7ffff0004000 r--p 00000000 00:00 0                  [vvar]',
     '',
   ].join('\n');
-  expect(readableMappings(maps)).toEqual([
-    { start: 0x400000n, end: 0x401000n, name: '/usr/bin/node' },
-    { start: 0x7f0000001000n, end: 0x7f0000003000n, name: '' },
+  expect(readableMappings(smaps).map(({ start }) => start.toString(16))).toEqual([
+    '500000',
+    '600000',
+    '700000',
+    '7f0000001000',
   ]);
 });
 

@@ -20,12 +20,12 @@ const pieceBytes = 4 << 20;
 const zeros = Buffer.alloc(pieceBytes);
 
 /**
- * Looks for needles in all readable memory of a process, by /proc/PID/maps and /proc/PID/mem (Linux, proc(5)).
+ * Looks for needles in all readable memory of a process that is its own, by /proc/PID/smaps and /proc/PID/mem (Linux, proc(5)).
  * The process runs on meanwhile. Throws the system's error when the memory may not be read at all.
  */
 export async function scanMemory(pid: number, needles: readonly Needle[]): Promise<MemoryScan> {
   const scanner = new Scanner(needles);
-  const mappings = readableMappings(await readFile(`/proc/${pid}/maps`, 'utf8'));
+  const mappings = readableMappings(await readFile(`/proc/${pid}/smaps`, 'utf8'));
   await using memory = await open(`/proc/${pid}/mem`, 'r');
   const piece = Buffer.allocUnsafe(pieceBytes);
   let unreadable = 0;
@@ -54,15 +54,21 @@ export async function scanMemory(pid: number, needles: readonly Needle[]): Promi
   return { scanner, mappings: mappings.length, unreadable };
 }
 
-/** Lines of /proc/PID/maps that can be read. */
-export function readableMappings(maps: string): Mapping[] {
-  return maps.split('\n').flatMap((line) => {
-    const match = /^([0-9a-f]+)-([0-9a-f]+) r\S* \S+ \S+ \S+\s*(.*)$/.exec(line);
+/**
+ * What of /proc/PID/smaps can be read and is not just a file: a private, read-only mapping of a file without pages
+ * of the process's own is as it lies on the disk, and left out.
+ */
+export function readableMappings(smaps: string): Mapping[] {
+  return smaps.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m).flatMap((entry) => {
+    const match = /^([0-9a-f]+)-([0-9a-f]+) r(\S*) \S+ \S+ \S+[ \t]*(.*)$/m.exec(entry);
     if (!match) return [];
-    const [, start = '0', end = '0', name = ''] = match;
+    const [, start = '0', end = '0', mode = '', name = ''] = match;
     // Memory of the kernel, shared by all processes.
     if (name === '[vvar]' || name === '[vsyscall]' || name === '[vvar_vclock]') return [];
-    return [{ start: BigInt(`0x${start}`), end: BigInt(`0x${end}`), name }];
+    const asOnDisk = name.startsWith('/') && /^-.p$/.test(mode) && /^Anonymous:\s+0 kB$/m.test(entry);
+    return asOnDisk && !/^Swap:\s+[1-9]/m.test(entry)
+      ? []
+      : [{ start: BigInt(`0x${start}`), end: BigInt(`0x${end}`), name }];
   });
 }
 
