@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
@@ -66,11 +65,7 @@ describe('ztna demo --once', () => {
     expect(checks[1].detail).toBe(
       `${address} refused the connection: nothing listens there; start your service, or correct the port`,
     );
-    const { logs } = err
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line))
-      .find((line) => 'logs' in line);
+    const logs = logsOf(err);
     expect(readdirSync(logs)).toContain('connector.log');
     rmSync(dirname(logs), { recursive: true });
   });
@@ -88,13 +83,13 @@ describe('ztna demo --once', () => {
   });
 
   test('ends in time with a document that says so', async () => {
-    const { code, out } = await demo('--once', '--json', '--timeout', '1');
+    const { code, out, err } = await demo('--once', '--json', '--timeout', '1');
     const { ok, checks } = JSON.parse(out);
     expect([code, ok, checks.length]).toEqual([1, false, 11]);
     expect(checks.map(({ detail }: Check) => detail).join('\n')).toContain(
       'the time for all of it was up, 1 s',
     );
-    for (const dir of workspaces()) rmSync(dir, { recursive: true, force: true });
+    rmSync(dirname(logsOf(err)), { recursive: true, force: true });
   });
 });
 
@@ -197,8 +192,8 @@ function isAlive(pid: number): boolean {
   }
 }
 
-function workspaces(): string[] {
-  return readdirSync(tmpdir())
-    .filter((name) => name.startsWith('ztna-demo-'))
-    .map((name) => join(tmpdir(), name));
+/** The folder of logs that a failure names. */
+function logsOf(err: string): string {
+  const lines = err.trimEnd().split('\n');
+  return lines.map((line) => JSON.parse(line)).find((line) => 'logs' in line).logs;
 }

@@ -171,6 +171,7 @@ class RunningAgent implements Agent {
   }
 
   async #close(): Promise<void> {
+    this.observer.reached();
     this.#reloader?.[Symbol.dispose]();
     await this.#operations?.[Symbol.asyncDispose]();
     this.#shell?.input({ type: 'stop', reason: 'the agent stops' });
@@ -187,6 +188,8 @@ class RunningAgent implements Agent {
   #carryOut(output: AgentOutput): void {
     switch (output.type) {
       case 'connect':
+        if (!this.connected) this.observer.connecting();
+        return this.#links.carryOut(output);
       case 'send':
       case 'disconnect':
         return this.#links.carryOut(output);

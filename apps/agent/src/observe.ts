@@ -17,24 +17,27 @@ const SENTENCES: Readonly<Record<string, string>> = {
   'offer.refused': 'session offer refused',
 };
 
+/** A restart of an intermediate is shorter than this, ms. */
+const UNREACHABLE_AFTER_MS = 3_000;
+const UNREACHABLE = 'no intermediate can be reached: trying on; check the network and that UDP to it is open';
+
 /** Log lines and counters of one agent. */
 export class Observer {
   readonly #log: Logger;
   readonly #counters = new Map<string, number>();
-  #saidUnreachable = false;
+  #unreachable: NodeJS.Timeout | undefined;
 
   constructor(log: Logger) {
     this.#log = log;
   }
 
   event({ level, event, fields }: EventOutput): void {
-    if (event === 'intermediate.connected') this.#saidUnreachable = false;
+    if (event === 'intermediate.connected') this.reached();
     this.#log[level]({ event, ...fields }, SENTENCES[event] ?? event);
   }
 
   count({ metric, cause }: CountOutput): void {
     this.add(metric, cause);
-    if (metric === 'outer_lost' && cause !== 'established') this.#onUnreachable();
   }
 
   add(metric: string, cause: string, by = 1): void {
@@ -47,10 +50,15 @@ export class Observer {
     return Object.fromEntries(this.#counters);
   }
 
-  /** Once per outage: attempts go on for as long as it takes. */
-  #onUnreachable(): void {
-    if (this.#saidUnreachable) return;
-    this.#saidUnreachable = true;
-    this.#log.warn('no intermediate can be reached: trying on; check the network and that UDP to it is open');
+  /** An attempt begins and nothing is connected. Said once per outage: attempts go on for as long as it takes. */
+  connecting(): void {
+    const say = () => this.#log.warn(UNREACHABLE);
+    this.#unreachable ??= setTimeout(say, UNREACHABLE_AFTER_MS).unref();
+  }
+
+  /** An intermediate is connected, or none is wanted any more. */
+  reached(): void {
+    clearTimeout(this.#unreachable);
+    this.#unreachable = undefined;
   }
 }

@@ -85,7 +85,7 @@ async function runStdio(context: Context, config: Config): Promise<undefined> {
   if (
     name === undefined ||
     more.length > 0 ||
-    context.options.map ||
+    context.options.map.length > 0 ||
     context.options.listen ||
     context.options.udp
   ) {
@@ -108,7 +108,7 @@ async function runStdio(context: Context, config: Config): Promise<undefined> {
 async function readSpecs({ options: given, positionals }: Context, host: string): Promise<ForwardSpec[]> {
   const { parseLocal, parseMapping, parseServiceSpec } = await import('../forward/spec.ts');
   const [service, port] = positionals;
-  const specs = (given.map ?? []).map((text) => parseMapping(text, host));
+  const specs = given.map.map((text) => parseMapping(text, host));
   if (given.udp && given.tcp)
     throw new UsageError('--udp and --tcp exclude each other', 'leave out one of them');
   if (port !== undefined && given.listen !== undefined) {
