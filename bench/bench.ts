@@ -3,6 +3,7 @@ import { describeMachine, type Machine } from './machine.ts';
 import type { BenchContext } from './measurements/context.ts';
 import { Plain } from './measurements/plain.ts';
 import { measureRelay } from './measurements/relay.ts';
+import { measureSession } from './measurements/session.ts';
 import { type Result, toResult } from './results.ts';
 
 export interface BenchOptions {
@@ -34,6 +35,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   };
   const plain = new Plain(context);
   await measureRelay(context, plain);
+  await measureSession(context, plain);
   return { machine, results };
 }
 

@@ -1,14 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { Role } from './process.ts';
+import { type Effort, Role } from './process.ts';
 
 const native = join(import.meta.dirname, '../native');
 
 /** What a blast found: how many of how many datagrams arrived, and how late. */
-export interface Blast {
+export interface Blast extends Effort {
   readonly sent: number;
   readonly received: number;
-  readonly seconds: number;
   readonly p50Us: number;
   readonly p99Us: number;
   readonly transport: TransportFacts | null;
@@ -29,7 +28,7 @@ export interface TransportFacts {
 }
 
 /** Times of single exchanges, microseconds. */
-export interface Times {
+export interface Times extends Effort {
   readonly count: number;
   readonly failed: number;
   readonly p50Us: number;
@@ -37,9 +36,8 @@ export interface Times {
   readonly minUs: number;
 }
 
-export interface Transfer {
+export interface Transfer extends Effort {
   readonly bytes: number;
-  readonly seconds: number;
   readonly mbps: number;
 }
 

@@ -59,6 +59,10 @@ export class Role implements AsyncDisposable {
     return JSON.parse(await this.line());
   }
 
+  get lastWords(): string {
+    return this.#stderr;
+  }
+
   get cpuMs(): number {
     return cpuMs(this.pid);
   }
@@ -77,14 +81,32 @@ export class Role implements AsyncDisposable {
   }
 }
 
-/** CPU use of `roles` while `run` runs. */
-export async function withCpu<T>(roles: readonly Role[], run: () => Promise<T>): Promise<[T, CpuUse]> {
+/** What a generator says of its own effort. */
+export interface Effort {
+  readonly seconds: number;
+  readonly cpuMs: number;
+}
+
+/**
+ * CPU use of `roles` and of the generators while `run` runs; with several generators, `load` is all of them. Time
+ * counts while they measure: their start and end cost the roles next to nothing.
+ */
+export async function withCpu<T extends Effort>(
+  roles: readonly Role[],
+  run: () => Promise<readonly T[]>,
+  together = false,
+): Promise<[readonly T[], CpuUse]> {
   const before = roles.map((r) => r.cpuMs);
-  const begin = performance.now();
-  const value = await run();
-  const wall = performance.now() - begin;
-  const use = roles.map((r, i) => [r.name, Math.round(((r.cpuMs - (before[i] ?? 0)) / wall) * 100)] as const);
-  return [value, Object.fromEntries(use)];
+  const values = await run();
+  const seconds = values.map((v) => v.seconds);
+  const wallMs = 1_000 * (together ? Math.max(...seconds) : sum(seconds));
+  const percent = (cpuMs: number) => Math.round((cpuMs / wallMs) * 100);
+  const use = roles.map((r, i) => [r.name, percent(r.cpuMs - (before[i] ?? 0))] as const);
+  return [values, { ...Object.fromEntries(use), load: percent(sum(values.map((v) => v.cpuMs))) }];
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0);
 }
 
 /** User and system time of a process so far; 0 where the system does not tell. */

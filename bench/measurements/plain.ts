@@ -1,7 +1,6 @@
 import type { Times } from '../load.ts';
-import { withCpu } from '../process.ts';
 import { median } from '../results.ts';
-import { type Found, highestRate } from '../search.ts';
+import { highestRate } from '../search.ts';
 import { type BenchContext, times } from './context.ts';
 
 const PINGS = 1_000;
@@ -84,5 +83,3 @@ export const ANY = '127.0.0.1:0';
 export function p50(all: readonly Times[]): number {
   return median(all.map((t) => t.p50Us));
 }
-
-export { type Found, withCpu };

@@ -5,7 +5,7 @@ import { Identities } from '../identities.ts';
 import type { Parameters } from '../load.ts';
 import { Role, withCpu } from '../process.ts';
 import type { RelaySettings } from '../relay-role.ts';
-import { median } from '../results.ts';
+import { type CpuUse, median } from '../results.ts';
 import { highestRate } from '../search.ts';
 import { type BenchContext, times } from './context.ts';
 import { MAX_RATE, type Plain, START_RATE } from './plain.ts';
@@ -22,7 +22,18 @@ const forwards = [
   { name: 'relay.forward.oneway.64', mode: 'sink', size: 64 },
 ] as const;
 
-export const relayNames = ['relay.rtt', ...forwards.map((f) => f.name), 'handshake', 'handshake.retry'];
+/** Overload is a multiple of what this one carries. */
+const PEAK = 'relay.forward.oneway.1200';
+const OVERLOAD = 8;
+const SENDERS = 4;
+
+export const relayNames = [
+  'relay.overload',
+  'relay.rtt',
+  ...forwards.map((f) => f.name),
+  'handshake',
+  'handshake.retry',
+];
 
 export async function measureRelay(context: BenchContext, plain: Plain): Promise<void> {
   if (!relayNames.some(context.wants)) return;
@@ -31,6 +42,7 @@ export async function measureRelay(context: BenchContext, plain: Plain): Promise
   for (const forward of forwards) {
     if (context.wants(forward.name)) await rate(context, bed, plain, forward);
   }
+  if (context.wants('relay.overload')) await overload(context, bed);
   for (const name of ['handshake', 'handshake.retry'] as const) {
     if (context.wants(name)) await handshakes(context, bed, plain, name);
   }
@@ -64,9 +76,11 @@ async function rate(
   const run = (rate: number) => context.generator.blast({ ...parameters, rate: Math.round(rate) });
   const found = await highestRate(run, { start: START_RATE, max: MAX_RATE, repeat: context.repeat });
   const before = await bed.relayStats();
-  const [last, cpu] = await withCpu(bed.roles, () => run(median(found.samples)));
+  const [[last], cpu] = await withCpu(bed.roles, async () => [await run(median(found.samples))]);
+  if (last === undefined) return;
   const after = await bed.relayStats();
   const t = last.transport;
+  if (name === PEAK) bed.peak = median(found.samples);
   context.report({
     ...{ name, unit: '/s', samples: found.samples, p99: last.p99Us, baseline, cpu },
     notes: {
@@ -88,6 +102,28 @@ async function rate(
       relayMtu: after.far[mode]?.mtu ?? 0,
     },
   });
+}
+
+/** Several senders together offer a multiple of the peak: share of the peak that still arrives. */
+async function overload(context: BenchContext, bed: TestBed): Promise<void> {
+  const parameters = { ...bed.near('sink'), mode: 'sink', size: 1200, seconds: context.seconds };
+  const blast = (rate: number) => context.generator.blast({ ...parameters, rate: Math.round(rate) });
+  const peak =
+    bed.peak ?? (await highestRate(blast, { start: START_RATE, max: MAX_RATE, repeat: 1 })).best.carried;
+  const each = (peak * OVERLOAD) / SENDERS;
+  const samples: number[] = [];
+  const shares: number[] = [];
+  let cpu: CpuUse = {};
+  for (let i = 0; i < context.repeat; i++) {
+    const all = () => Promise.all(Array.from({ length: SENDERS }, () => blast(each)));
+    const [blasts, use] = await withCpu(bed.roles, all, true);
+    const carried = blasts.map((b) => b.received / b.seconds);
+    samples.push((carried.reduce((a, b) => a + b, 0) / peak) * 100);
+    shares.push(Math.min(...carried) / Math.max(...carried));
+    cpu = use;
+  }
+  const notes = { peak: Math.round(peak), senders: SENDERS, leastShareOfGreatest: ratio(median(shares), 1) };
+  context.report({ name: 'relay.overload', unit: '% of the peak', samples, cpu, notes });
 }
 
 async function handshakes(
@@ -123,6 +159,8 @@ class TestBed implements AsyncDisposable {
   readonly retrying: string;
   /** The relay and the far ends; near sides come and go. */
   readonly roles: readonly Role[];
+  /** Datagrams of 1200 bytes per second, one way, once that is known. */
+  peak: number | undefined;
   readonly #near: Parameters;
   readonly #stack: AsyncDisposableStack;
 

@@ -5,38 +5,35 @@ use crate::frame::{Header, Kind, Report, now};
 use crate::histogram::Histogram;
 use crate::quic::{Link, PREFIX};
 use crate::udp::{self, Batch};
+use std::collections::HashMap;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-/// What arrived of one trial.
-struct Count {
-    trial: u32,
-    latency: Histogram,
-}
+/// Trials whose counts are kept.
+const TRIALS: usize = 64;
 
-impl Count {
-    fn new() -> Self {
-        Self { trial: 0, latency: Histogram::new() }
-    }
+/// What arrived, by trial.
+#[derive(Default)]
+struct Counts(HashMap<u32, Histogram>);
 
+impl Counts {
     /// Counts data; gives the answer to a question.
     fn take(&mut self, datagram: &[u8]) -> Option<(Header, Report)> {
         let h = Header::read(datagram)?;
-        if h.trial != self.trial {
-            (self.trial, self.latency) = (h.trial, Histogram::new());
+        if self.0.len() >= TRIALS && !self.0.contains_key(&h.trial) {
+            self.0.clear();
         }
+        let latency = self.0.entry(h.trial).or_insert_with(Histogram::new);
         match h.kind {
-            Kind::Data => {
-                self.latency.add(now().saturating_sub(h.nanos));
-                None
-            }
+            Kind::Data => latency.add(now().saturating_sub(h.nanos)),
             Kind::Query => {
-                let l = &self.latency;
-                let report = Report { received: l.total(), p50: l.quantile(0.5), p99: l.quantile(0.99) };
-                Some((Header { kind: Kind::Report, ..h }, report))
+                let [p50, p99] = [0.5, 0.99].map(|q| latency.quantile(q));
+                let report = Report { received: latency.total(), p50, p99 };
+                return Some((Header { kind: Kind::Report, ..h }, report));
             }
-            Kind::Report => None,
+            Kind::Report => {}
         }
+        None
     }
 }
 
@@ -50,7 +47,7 @@ fn over_udp(args: &Args, echo: bool) -> Result<String, String> {
     let socket = udp::bind(args.get("listen")?).map_err(|e| e.to_string())?;
     crate::announce(&socket.local_addr().map_err(|e| e.to_string())?.to_string());
     let mut batch = Batch::new();
-    let mut count = Count::new();
+    let mut counts = Counts::default();
     loop {
         let n = batch.receive(socket.as_raw_fd(), true).map_err(|e| e.to_string())?;
         if echo {
@@ -59,7 +56,7 @@ fn over_udp(args: &Args, echo: bool) -> Result<String, String> {
         }
         let mut answers = 0;
         for i in 0..n {
-            if let Some((header, report)) = count.take(batch.datagram(i)) {
+            if let Some((header, report)) = counts.take(batch.datagram(i)) {
                 batch.replace(i, Report::LENGTH, |out| {
                     header.write(out);
                     report.write(out);
@@ -83,14 +80,14 @@ fn over_quic(args: &Args, echo: bool) -> Result<String, String> {
         link.reflect();
     }
     crate::announce("ready");
-    let mut count = Count::new();
+    let mut counts = Counts::default();
     loop {
         std::thread::park_timeout(Duration::from_millis(100));
         while let Some(frame) = link.receive()? {
             if frame.len() < PREFIX {
                 continue;
             }
-            if let Some((header, report)) = count.take(&frame[PREFIX..]) {
+            if let Some((header, report)) = counts.take(&frame[PREFIX..]) {
                 let mut out = [0; Report::LENGTH];
                 header.write(&mut out);
                 report.write(&mut out);

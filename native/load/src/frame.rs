@@ -73,8 +73,17 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 
 /// Nanoseconds of a clock that all processes of this machine share.
 pub(crate) fn now() -> u64 {
+    clock(libc::CLOCK_MONOTONIC)
+}
+
+/// User and system time of this process so far.
+pub(crate) fn cpu_ms() -> u64 {
+    clock(libc::CLOCK_PROCESS_CPUTIME_ID) / 1_000_000
+}
+
+fn clock(id: libc::clockid_t) -> u64 {
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `t` is writable.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) };
+    unsafe { libc::clock_gettime(id, &mut t) };
     t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
 }

@@ -1,7 +1,7 @@
 //! The side that starts: blasts at a rate, or waits for one answer at a time.
 
 use crate::args::Args;
-use crate::frame::{HEADER, Header, Kind, Report, now};
+use crate::frame::{HEADER, Header, Kind, Report, cpu_ms, now};
 use crate::histogram::Histogram;
 use crate::port::Port;
 use crate::quic::Link;
@@ -58,10 +58,11 @@ pub(crate) fn blast(args: &Args) -> Result<String, String> {
     };
     let transport = port.describe()?;
     Ok(format!(
-        r#"{{"sent":{sent},"received":{},"seconds":{took:.4},"p50Us":{:.1},"p99Us":{:.1},"transport":{transport}}}"#,
+        r#"{{"sent":{sent},"received":{},"seconds":{took:.4},"p50Us":{:.1},"p99Us":{:.1},"cpuMs":{},"transport":{transport}}}"#,
         report.received,
         report.p50 as f64 / 1e3,
         report.p99 as f64 / 1e3,
+        cpu_ms(),
     ))
 }
 
@@ -118,6 +119,11 @@ pub(crate) fn rtt(args: &Args) -> Result<String, String> {
     let trial = std::process::id();
     let mut port = Port::near(args, size)?;
     warm_up(&mut port, size)?;
+    let begin = Instant::now();
+    if let Port::Quic { link } = &port {
+        let (times, lost) = link.ping(wanted, size)?;
+        return Ok(quantiles(&times, lost, begin));
+    }
     let mut times = Histogram::new();
     let mut lost = 0;
     for sequence in 0..wanted {
@@ -134,26 +140,29 @@ pub(crate) fn rtt(args: &Args) -> Result<String, String> {
         }
         if back { times.add(now() - sent) } else { lost += 1 }
     }
-    Ok(quantiles(&times, lost))
+    Ok(quantiles(&times, lost, begin))
 }
 
 /// `count=`: full handshakes one after another, none resumed.
 pub(crate) fn handshake(args: &Args) -> Result<String, String> {
     let mut link = Link::new(args)?;
+    let begin = Instant::now();
     let mut times = Histogram::new();
     for i in 0..args.get::<u64>("count")? {
         times.add(link.connect(&format!("n{i}.invalid"))?.as_nanos() as u64);
         link.close();
         std::thread::sleep(Duration::from_millis(5));
     }
-    Ok(quantiles(&times, 0))
+    Ok(quantiles(&times, 0, begin))
 }
 
-pub(crate) fn quantiles(times: &Histogram, failed: u64) -> String {
+pub(crate) fn quantiles(times: &Histogram, failed: u64, begin: Instant) -> String {
+    let seconds = begin.elapsed().as_secs_f64();
     let us = |q| times.quantile(q) as f64 / 1e3;
     let (p50, p99, min) = (us(0.5), us(0.99), us(0.0001));
     format!(
-        r#"{{"count":{},"failed":{failed},"p50Us":{p50:.1},"p99Us":{p99:.1},"minUs":{min:.1}}}"#,
-        times.total()
+        r#"{{"count":{},"failed":{failed},"p50Us":{p50:.1},"p99Us":{p99:.1},"minUs":{min:.1},"seconds":{seconds:.4},"cpuMs":{}}}"#,
+        times.total(),
+        cpu_ms()
     )
 }

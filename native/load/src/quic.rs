@@ -1,9 +1,13 @@
 //! One connection to a relay, driven by the product's own engine.
 
 use crate::args::Args;
+use crate::frame::{Header, Kind, now};
+use crate::histogram::Histogram;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 use ztna_quic::engine::{
     self, Command, ConnectionStats, EndpointOptions, Event, FramePrefix, Handle, Id, Keys, TransportOptions,
@@ -16,7 +20,8 @@ const FRAGMENT: u8 = 0x2d;
 pub(crate) const PREFIX: usize = 2;
 
 pub(crate) struct Link {
-    handle: Handle,
+    handle: Arc<Handle>,
+    pinger: Arc<Mutex<Option<Pinger>>>,
     pub(crate) conn: Id,
     remote: SocketAddr,
     alpn: String,
@@ -48,10 +53,17 @@ impl Link {
             keys: Keys::default(),
         };
         let owner = std::thread::current();
-        let handle = engine::spawn(options, move || owner.unpark()).map_err(|e| e.to_string())?;
+        let pinger: Arc<Mutex<Option<Pinger>>> = Arc::default();
+        let waking = pinger.clone();
+        let wake = move || match &mut *waking.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(p) => p.collect(),
+            None => owner.unpark(),
+        };
+        let handle = Arc::new(engine::spawn(options, wake).map_err(|e| e.to_string())?);
         let defaults = TransportOptions::default();
         Ok(Self {
             handle,
+            pinger,
             conn: 0,
             remote: args.get("remote")?,
             alpn: args.get("alpn")?,
@@ -119,10 +131,42 @@ impl Link {
 
     /// Queues one frame `[0x2e, relay id, payload]`.
     pub(crate) fn send(&self, relay_id: u8, payload: &[u8]) {
-        let mut data = Vec::with_capacity(PREFIX + payload.len());
-        data.extend_from_slice(&[WHOLE, relay_id]);
-        data.extend_from_slice(payload);
-        self.handle.send(Command::SendDatagram { conn: self.conn, data: data.into() });
+        send(&self.handle, self.conn, relay_id, payload);
+    }
+
+    /// One datagram of `size` bytes under way at a time, `wanted` times. Answers are handled on the
+    /// engine's thread, where an agent's spliced data is handled too: no hop to another thread counts.
+    pub(crate) fn ping(&self, wanted: u64, size: usize) -> Result<(Histogram, u64), String> {
+        let lock = || self.pinger.lock().unwrap_or_else(PoisonError::into_inner);
+        let owner = std::thread::current();
+        let mut first = Pinger {
+            handle: self.handle.clone(),
+            conn: self.conn,
+            owner,
+            payload: vec![0; size],
+            times: Histogram::new(),
+            sequence: 0,
+            sent: 0,
+            wanted,
+        };
+        first.send_next();
+        *lock() = Some(first);
+        let (mut seen, mut lost) = (0, 0);
+        while seen < wanted {
+            std::thread::park_timeout(Duration::from_millis(200));
+            if let Some(p) = &mut *lock() {
+                if p.times.total() == seen {
+                    lost += 1;
+                    p.send_next();
+                }
+                seen = p.times.total();
+            }
+            if lost > 20 {
+                return Err("nothing comes back".into());
+            }
+        }
+        let done = lock().take();
+        done.map(|p| (p.times, lost)).ok_or_else(|| "interrupted".into())
     }
 
     /// The next datagram, without waiting.
@@ -171,4 +215,49 @@ impl Link {
         }
         self.closed.clone().map_or(Ok(()), Err)
     }
+}
+
+/// Answers each answer with the next question.
+struct Pinger {
+    handle: Arc<Handle>,
+    conn: Id,
+    owner: Thread,
+    payload: Vec<u8>,
+    times: Histogram,
+    sequence: u64,
+    sent: u64,
+    wanted: u64,
+}
+
+impl Pinger {
+    fn send_next(&mut self) {
+        self.sequence += 1;
+        self.sent = now();
+        let header = Header { kind: Kind::Data, trial: 0, sequence: self.sequence, nanos: self.sent };
+        header.write(&mut self.payload);
+        send(&self.handle, self.conn, 1, &self.payload);
+    }
+
+    fn collect(&mut self) {
+        for event in self.handle.drain() {
+            let Event::Datagrams { batch, .. } = event else { continue };
+            for frame in batch {
+                let header = Header::read(frame.get(PREFIX..).unwrap_or_default());
+                if header.is_some_and(|h| h.sequence == self.sequence) && self.times.total() < self.wanted {
+                    self.times.add(now() - self.sent);
+                    self.send_next();
+                }
+            }
+        }
+        if self.times.total() == self.wanted {
+            self.owner.unpark();
+        }
+    }
+}
+
+fn send(handle: &Handle, conn: Id, relay_id: u8, payload: &[u8]) {
+    let mut data = Vec::with_capacity(PREFIX + payload.len());
+    data.extend_from_slice(&[WHOLE, relay_id]);
+    data.extend_from_slice(payload);
+    handle.send(Command::SendDatagram { conn, data: data.into() });
 }

@@ -4,7 +4,7 @@
 //! `D` it sends until the connection ends, `G` it answers a request that ends with an empty line.
 
 use crate::args::Args;
-use crate::frame::now;
+use crate::frame::{cpu_ms, now};
 use crate::histogram::Histogram;
 use crate::near::quantiles;
 use std::io::{self, Read, Write};
@@ -75,7 +75,11 @@ pub(crate) fn stream(args: &Args) -> Result<String, String> {
         w.join().map_err(|_| "a worker died")?.map_err(|e| e.to_string())?;
     }
     let (bytes, seconds) = (total.load(Ordering::Relaxed), begin.elapsed().as_secs_f64());
-    Ok(format!(r#"{{"bytes":{bytes},"seconds":{seconds:.4},"mbps":{:.1}}}"#, bytes as f64 * 8e-6 / seconds))
+    Ok(format!(
+        r#"{{"bytes":{bytes},"seconds":{seconds:.4},"mbps":{:.1},"cpuMs":{}}}"#,
+        bytes as f64 * 8e-6 / seconds,
+        cpu_ms()
+    ))
 }
 
 fn push(remote: SocketAddr, time: Duration, total: &AtomicU64) -> io::Result<()> {
@@ -114,6 +118,7 @@ pub(crate) fn http(args: &Args) -> Result<String, String> {
     let remote: SocketAddr = args.get("remote")?;
     let mut times = Histogram::new();
     let mut failed = 0;
+    let start = Instant::now();
     for _ in 0..args.get::<u32>("count")? {
         let begin = now();
         match exchange(remote) {
@@ -124,7 +129,7 @@ pub(crate) fn http(args: &Args) -> Result<String, String> {
             Err(_) => failed += 1,
         }
     }
-    Ok(quantiles(&times, failed))
+    Ok(quantiles(&times, failed, start))
 }
 
 fn exchange(remote: SocketAddr) -> io::Result<TcpStream> {
