@@ -1,15 +1,15 @@
 //! What the tests of the engine share: owners that wait for events, certificates, a bad network.
 
-pub mod owner;
-pub mod pki;
-pub mod proxy;
-pub mod random;
-pub mod relay;
+pub(crate) mod owner;
+pub(crate) mod pki;
+pub(crate) mod proxy;
+pub(crate) mod random;
+pub(crate) mod relay;
 
-pub use owner::{Owner, WAIT};
-pub use pki::Pki;
-pub use proxy::Proxy;
-pub use random::Random;
+pub(crate) use owner::{Owner, WAIT};
+pub(crate) use pki::Pki;
+pub(crate) use proxy::Proxy;
+pub(crate) use random::Random;
 
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -18,14 +18,14 @@ use ztna_quic::engine::{
 };
 use ztna_quic::tls::TlsMaterial;
 
-pub const ALPN: &[u8] = b"test/1";
-pub const INNER_ALPN: &[u8] = b"inner/1";
+pub(crate) const ALPN: &[u8] = b"test/1";
+pub(crate) const INNER_ALPN: &[u8] = b"inner/1";
 
-pub fn loopback() -> SocketAddr {
+pub(crate) fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-pub fn server_options(transport: TransportOptions) -> ServerOptions {
+pub(crate) fn server_options(transport: TransportOptions) -> ServerOptions {
     ServerOptions {
         alpn: vec![ALPN.to_vec()],
         transport,
@@ -36,17 +36,17 @@ pub fn server_options(transport: TransportOptions) -> ServerOptions {
 }
 
 /// An endpoint on a free port that accepts connections.
-pub fn server_endpoint(tls: TlsMaterial) -> EndpointOptions {
+pub(crate) fn server_endpoint(tls: TlsMaterial) -> EndpointOptions {
     EndpointOptions { server: Some(server_options(TransportOptions::default())), ..client_endpoint(tls) }
 }
 
 /// An endpoint on a free port that only connects.
-pub fn client_endpoint(tls: TlsMaterial) -> EndpointOptions {
+pub(crate) fn client_endpoint(tls: TlsMaterial) -> EndpointOptions {
     EndpointOptions { listen: loopback(), tls, server: None, inner_server: None, keys: Keys::default() }
 }
 
 /// The prefixes of a channel whose number fits one byte.
-pub fn prefix(whole: u8, fragment: u8, channel: u8) -> FramePrefix {
+pub(crate) fn prefix(whole: u8, fragment: u8, channel: u8) -> FramePrefix {
     FramePrefix {
         whole: Bytes::copy_from_slice(&[whole, channel]),
         fragment: Bytes::copy_from_slice(&[fragment, channel]),
@@ -54,28 +54,28 @@ pub fn prefix(whole: u8, fragment: u8, channel: u8) -> FramePrefix {
 }
 
 /// A channel of relay datagrams.
-pub fn relay_prefix(channel: u8) -> FramePrefix {
+pub(crate) fn relay_prefix(channel: u8) -> FramePrefix {
     prefix(0x2e, 0x2d, channel)
 }
 
 /// A channel of UDP flows.
-pub fn flow_prefix(channel: u8) -> FramePrefix {
+pub(crate) fn flow_prefix(channel: u8) -> FramePrefix {
     prefix(0x30, 0x31, channel)
 }
 
 /// Two connections' ends.
 #[derive(Debug, Clone, Copy)]
-pub struct Link {
-    pub client: Id,
-    pub server: Id,
+pub(crate) struct Link {
+    pub(crate) client: Id,
+    pub(crate) server: Id,
 }
 
 /// A client and a server of one PKI, connected and accepted.
-pub fn pair() -> (Owner, Owner, Link) {
+pub(crate) fn pair() -> (Owner, Owner, Link) {
     pair_with(TransportOptions::default(), TransportOptions::default())
 }
 
-pub fn pair_with(client: TransportOptions, server: TransportOptions) -> (Owner, Owner, Link) {
+pub(crate) fn pair_with(client: TransportOptions, server: TransportOptions) -> (Owner, Owner, Link) {
     let pki = Pki::new();
     let mut s = Owner::start(EndpointOptions {
         server: Some(server_options(server)),
@@ -87,12 +87,12 @@ pub fn pair_with(client: TransportOptions, server: TransportOptions) -> (Owner, 
 }
 
 /// Connects and accepts on both sides.
-pub fn connect(client: &mut Owner, server: &mut Owner, transport: TransportOptions) -> Link {
+pub(crate) fn connect(client: &mut Owner, server: &mut Owner, transport: TransportOptions) -> Link {
     let to = server.address();
     connect_to(client, server, to, transport)
 }
 
-pub fn connect_to(
+pub(crate) fn connect_to(
     client: &mut Owner,
     server: &mut Owner,
     to: SocketAddr,
@@ -106,7 +106,7 @@ pub fn connect_to(
 }
 
 /// Bytes that differ from place to place, so that lost, doubled or swapped pieces show.
-pub fn pattern(length: usize, seed: u64) -> Bytes {
+pub(crate) fn pattern(length: usize, seed: u64) -> Bytes {
     let mut random = Random::new(seed);
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {

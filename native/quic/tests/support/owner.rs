@@ -11,11 +11,11 @@ use ztna_quic::engine::{
 };
 
 /// Longest wait for one event. Only failing tests wait so long.
-pub const WAIT: Duration = Duration::from_secs(20);
+pub(crate) const WAIT: Duration = Duration::from_secs(20);
 /// Between two questions for something of which no event tells.
 const PAUSE: Duration = Duration::from_millis(10);
 
-pub struct Owner {
+pub(crate) struct Owner {
     handle: Handle,
     woken: Receiver<()>,
     events: VecDeque<Event>,
@@ -24,32 +24,32 @@ pub struct Owner {
 }
 
 impl Owner {
-    pub fn start(options: EndpointOptions) -> Self {
+    pub(crate) fn start(options: EndpointOptions) -> Self {
         let (wake, woken) = channel();
         Self::around(spawn(options, move || drop(wake.send(()))).expect("engine"), woken)
     }
 
     /// For a handle with a wake-up of its own, which sends to `woken`.
-    pub fn around(handle: Handle, woken: Receiver<()>) -> Self {
+    pub(crate) fn around(handle: Handle, woken: Receiver<()>) -> Self {
         Self { handle, woken, events: VecDeque::new(), next_id: 1, stopped: false }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.handle.local_addr()
     }
 
-    pub fn send(&self, command: Command) {
+    pub(crate) fn send(&self, command: Command) {
         self.handle.send(command);
     }
 
     /// An id that this owner has not used.
-    pub fn id(&mut self) -> Id {
+    pub(crate) fn id(&mut self) -> Id {
         self.next_id += 1;
         self.next_id
     }
 
     /// The first event for which `pick` gives something; it is taken, the others stay.
-    pub fn wait_for<T>(&mut self, what: &str, pick: impl FnMut(&Event) -> Option<T>) -> T {
+    pub(crate) fn wait_for<T>(&mut self, what: &str, pick: impl FnMut(&Event) -> Option<T>) -> T {
         self.wait_until(Instant::now() + WAIT, pick).unwrap_or_else(|| {
             panic!("no {what} within {WAIT:?}; other events: {}", brief(&self.events));
         })
@@ -85,13 +85,13 @@ impl Owner {
     }
 
     /// Events that have arrived and were not waited for.
-    pub fn unseen(&mut self) -> impl Iterator<Item = &Event> {
+    pub(crate) fn unseen(&mut self) -> impl Iterator<Item = &Event> {
         self.collect();
         self.events.iter()
     }
 
     /// Asks until the answer satisfies; for what no event tells.
-    pub fn ask_until<T: std::fmt::Debug>(
+    pub(crate) fn ask_until<T: std::fmt::Debug>(
         &mut self,
         what: &str,
         mut ask: impl FnMut(&mut Self) -> T,
@@ -111,42 +111,42 @@ impl Owner {
 
 /// Connections.
 impl Owner {
-    pub fn connect(&mut self, remote: SocketAddr, alpn: &[u8], transport: TransportOptions) -> Id {
+    pub(crate) fn connect(&mut self, remote: SocketAddr, alpn: &[u8], transport: TransportOptions) -> Id {
         let conn = self.id();
         let server_name = "peer.test".into();
         self.send(Command::Connect { conn, remote, server_name, alpn: vec![alpn.to_vec()], transport });
         conn
     }
 
-    pub fn accept(&self, conn: Id) {
+    pub(crate) fn accept(&self, conn: Id) {
         self.send(Command::Accept { conn });
     }
 
-    pub fn close(&self, conn: Id, code: u64, reason: &'static str) {
+    pub(crate) fn close(&self, conn: Id, code: u64, reason: &'static str) {
         self.send(Command::Close { conn, code, reason: Bytes::from_static(reason.as_bytes()) });
     }
 
-    pub fn connected(&mut self, conn: Id) -> Connected {
+    pub(crate) fn connected(&mut self, conn: Id) -> Connected {
         self.wait_for("connection", |e| connected(e).filter(|c| c.conn == conn))
     }
 
     /// The next connection that comes in over the socket, not accepted yet.
-    pub fn incoming(&mut self) -> Connected {
+    pub(crate) fn incoming(&mut self) -> Connected {
         self.wait_for("incoming connection", |e| connected(e).filter(|c| c.is_server && c.via.is_none()))
     }
 
     /// The next connection that comes in over a virtual path, not accepted yet.
-    pub fn incoming_inner(&mut self) -> Connected {
+    pub(crate) fn incoming_inner(&mut self) -> Connected {
         self.wait_for("inner connection", |e| connected(e).filter(|c| c.is_server && c.via.is_some()))
     }
 
-    pub fn accept_next(&mut self) -> Id {
+    pub(crate) fn accept_next(&mut self) -> Id {
         let conn = self.incoming().conn;
         self.accept(conn);
         conn
     }
 
-    pub fn closed(&mut self, conn: Id) -> (CloseKind, Option<u64>, String) {
+    pub(crate) fn closed(&mut self, conn: Id) -> (CloseKind, Option<u64>, String) {
         self.wait_for("end of the connection", |e| match e {
             Event::Closed { conn: c, kind, code, reason } if *c == conn => {
                 Some((*kind, *code, reason.clone()))
@@ -155,7 +155,7 @@ impl Owner {
         })
     }
 
-    pub fn paths(&mut self, conn: Id) -> Vec<PathInfo> {
+    pub(crate) fn paths(&mut self, conn: Id) -> Vec<PathInfo> {
         let request = self.id();
         self.send(Command::Paths { conn, request });
         self.wait_for("paths", |e| match e {
@@ -165,12 +165,12 @@ impl Owner {
     }
 
     /// Waits until path-MTU discovery has brought the largest datagram to `least` bytes.
-    pub fn wait_for_mtu(&mut self, conn: Id, least: u16) -> u16 {
+    pub(crate) fn wait_for_mtu(&mut self, conn: Id, least: u16) -> u16 {
         let mtu = |o: &mut Self| o.paths(conn).iter().map(|p| p.mtu).min().unwrap_or(0);
         self.ask_until("the path MTU", mtu, |mtu| *mtu >= least)
     }
 
-    pub fn stats(&mut self) -> EndpointStats {
+    pub(crate) fn stats(&mut self) -> EndpointStats {
         let request = self.id();
         self.send(Command::Stats { request });
         self.wait_for("statistics", |e| match e {
@@ -180,13 +180,13 @@ impl Owner {
     }
 
     /// Packets or datagrams dropped for one cause.
-    pub fn drops(&mut self, cause: &str) -> u64 {
+    pub(crate) fn drops(&mut self, cause: &str) -> u64 {
         let stats = self.stats();
         let found = stats.drops.iter().find(|(name, _)| *name == cause);
         found.unwrap_or_else(|| panic!("no such cause: {cause}")).1
     }
 
-    pub fn connection_stats(&mut self, conn: Id) -> Option<ConnectionStats> {
+    pub(crate) fn connection_stats(&mut self, conn: Id) -> Option<ConnectionStats> {
         let request = self.id();
         self.send(Command::ConnectionStats { conn, request });
         self.wait_for("statistics", |e| match e {
@@ -196,7 +196,7 @@ impl Owner {
     }
 
     /// Drops of one cause on one connection.
-    pub fn connection_drops(&mut self, conn: Id, cause: &str) -> u64 {
+    pub(crate) fn connection_drops(&mut self, conn: Id, cause: &str) -> u64 {
         let stats = self.connection_stats(conn).expect("open connection");
         stats.dropped.iter().find(|(name, _)| *name == cause).expect("a known cause").1
     }
@@ -204,14 +204,14 @@ impl Owner {
 
 /// Streams.
 impl Owner {
-    pub fn open(&mut self, conn: Id, bidi: bool) -> u64 {
+    pub(crate) fn open(&mut self, conn: Id, bidi: bool) -> u64 {
         let request = self.id();
         self.send(Command::OpenStream { conn, bidi, request });
         self.opened(request).expect("stream")
     }
 
     /// The answer to an `OpenStream`.
-    pub fn opened(&mut self, request: u32) -> Option<u64> {
+    pub(crate) fn opened(&mut self, request: u32) -> Option<u64> {
         self.wait_for("stream", |e| match e {
             Event::OpenedStream { request: r, stream } if *r == request => Some(*stream),
             _ => None,
@@ -219,7 +219,7 @@ impl Owner {
     }
 
     /// The next stream of the peer: its number, whether it has two directions, its first bytes.
-    pub fn stream(&mut self, conn: Id) -> (u64, bool, Bytes) {
+    pub(crate) fn stream(&mut self, conn: Id) -> (u64, bool, Bytes) {
         self.wait_for("stream of the peer", |e| match e {
             Event::StreamOpened { conn: c, stream, bidi, first } if *c == conn => {
                 Some((*stream, *bidi, first.clone()))
@@ -228,36 +228,44 @@ impl Owner {
         })
     }
 
-    pub fn write(&self, conn: Id, stream: u64, data: impl Into<Bytes>, finish: bool) {
+    pub(crate) fn write(&self, conn: Id, stream: u64, data: impl Into<Bytes>, finish: bool) {
         self.send(Command::Write { conn, stream, data: data.into(), finish, report: false });
     }
 
     /// As [`Self::write`], to be followed by [`Self::written`].
-    pub fn write_reported(&self, conn: Id, stream: u64, data: impl Into<Bytes>) {
+    pub(crate) fn write_reported(&self, conn: Id, stream: u64, data: impl Into<Bytes>) {
         self.send(Command::Write { conn, stream, data: data.into(), finish: false, report: true });
     }
 
-    pub fn written(&mut self, conn: Id, stream: u64) -> Option<Cut> {
+    pub(crate) fn written(&mut self, conn: Id, stream: u64) -> Option<Cut> {
         self.wait_for("end of writing", |e| match e {
             Event::Written { conn: c, stream: s, cut } if (*c, *s) == (conn, stream) => Some(*cut),
             _ => None,
         })
     }
 
-    pub fn read(&mut self, conn: Id, stream: u64, max: usize) -> Result<Option<Bytes>, Cut> {
+    /// Takes the answer to a reported write if it is there already.
+    pub(crate) fn take_written(&mut self, conn: Id, stream: u64) -> bool {
+        self.collect();
+        let of_it =
+            |e: &Event| matches!(e, Event::Written { conn: c, stream: s, .. } if (*c, *s) == (conn, stream));
+        self.events.iter().position(of_it).map(|at| self.events.remove(at)).is_some()
+    }
+
+    pub(crate) fn read(&mut self, conn: Id, stream: u64, max: usize) -> Result<Option<Bytes>, Cut> {
         self.send(Command::Read { conn, stream, max });
         self.was_read(conn, stream)
     }
 
     /// The answer to a `Read`.
-    pub fn was_read(&mut self, conn: Id, stream: u64) -> Result<Option<Bytes>, Cut> {
+    pub(crate) fn was_read(&mut self, conn: Id, stream: u64) -> Result<Option<Bytes>, Cut> {
         self.wait_for("bytes of a stream", |e| match e {
             Event::Read { conn: c, stream: s, data } if (*c, *s) == (conn, stream) => Some(data.clone()),
             _ => None,
         })
     }
 
-    pub fn read_to_end(&mut self, conn: Id, stream: u64) -> Vec<u8> {
+    pub(crate) fn read_to_end(&mut self, conn: Id, stream: u64) -> Vec<u8> {
         let mut all = Vec::new();
         while let Some(bytes) = self.read(conn, stream, 256 << 10).expect("stream is not cut") {
             all.extend_from_slice(&bytes);
@@ -266,7 +274,7 @@ impl Owner {
     }
 
     /// Reads exactly so many bytes.
-    pub fn read_exactly(&mut self, conn: Id, stream: u64, length: usize) -> Vec<u8> {
+    pub(crate) fn read_exactly(&mut self, conn: Id, stream: u64, length: usize) -> Vec<u8> {
         let mut all = Vec::new();
         while all.len() < length {
             let bytes = self.read(conn, stream, length - all.len()).expect("stream is not cut");
@@ -278,12 +286,12 @@ impl Owner {
 
 /// Datagrams and rules.
 impl Owner {
-    pub fn datagram(&self, conn: Id, data: impl Into<Bytes>) {
+    pub(crate) fn datagram(&self, conn: Id, data: impl Into<Bytes>) {
         self.send(Command::SendDatagram { conn, data: data.into() });
     }
 
     /// At least `count` datagrams of a connection.
-    pub fn datagrams(&mut self, conn: Id, count: usize) -> Vec<Bytes> {
+    pub(crate) fn datagrams(&mut self, conn: Id, count: usize) -> Vec<Bytes> {
         let mut all = Vec::new();
         while all.len() < count {
             all.extend(self.wait_for("datagrams", |e| match e {
@@ -294,7 +302,22 @@ impl Owner {
         all
     }
 
-    pub fn rule_stats(&mut self, rule: Id) -> Option<ForwardStats> {
+    /// Datagrams that have arrived until now.
+    pub(crate) fn take_datagrams(&mut self, conn: Id) -> Vec<Bytes> {
+        self.collect();
+        let of_it = |e: &Event| matches!(e, Event::Datagrams { conn: c, .. } if *c == conn);
+        let (taken, rest) = std::mem::take(&mut self.events).into_iter().partition::<Vec<_>, _>(of_it);
+        self.events = rest.into();
+        taken
+            .into_iter()
+            .flat_map(|e| match e {
+                Event::Datagrams { batch, .. } => batch,
+                _ => vec![],
+            })
+            .collect()
+    }
+
+    pub(crate) fn rule_stats(&mut self, rule: Id) -> Option<ForwardStats> {
         let request = self.id();
         self.send(Command::RuleStats { rule, request });
         self.wait_for("statistics of a rule", |e| match e {
@@ -303,7 +326,7 @@ impl Owner {
         })
     }
 
-    pub fn flow_stats(&mut self, flow: Id) -> Option<UdpFlowStats> {
+    pub(crate) fn flow_stats(&mut self, flow: Id) -> Option<UdpFlowStats> {
         let request = self.id();
         self.send(Command::UdpFlowStats { flow, request });
         self.wait_for("statistics of a flow", |e| match e {
@@ -312,20 +335,29 @@ impl Owner {
         })
     }
 
+    /// The last report of how large a datagram of the connection may be.
+    pub(crate) fn connected_limit(&mut self, conn: Id) -> Option<usize> {
+        self.collect();
+        self.events.iter().rev().find_map(|e| match e {
+            Event::MaxDatagram { conn: c, size } if *c == conn => Some(*size),
+            _ => None,
+        })
+    }
+
     /// Orders given before are carried out when this returns.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.stats();
     }
 }
 
 /// The end.
 impl Owner {
-    pub fn shutdown(&self, code: u64, reason: &'static str) {
+    pub(crate) fn shutdown(&self, code: u64, reason: &'static str) {
         self.send(Command::Shutdown { code, reason: Bytes::from_static(reason.as_bytes()) });
     }
 
     /// Waits for the end of the thread; gives its error.
-    pub fn stopped(&mut self) -> Option<String> {
+    pub(crate) fn stopped(&mut self) -> Option<String> {
         self.wait_for("end of the engine", |e| match e {
             Event::Stopped { error } => Some(error.clone()),
             _ => None,
@@ -350,15 +382,15 @@ impl Drop for Owner {
 
 /// What a connection began with.
 #[derive(Debug, Clone)]
-pub struct Connected {
-    pub conn: Id,
-    pub is_server: bool,
-    pub remote: SocketAddr,
-    pub via: Option<Id>,
-    pub alpn: Vec<u8>,
-    pub peer_chain: Vec<Vec<u8>>,
-    pub resumed: bool,
-    pub max_datagram: usize,
+pub(crate) struct Connected {
+    pub(crate) conn: Id,
+    pub(crate) is_server: bool,
+    pub(crate) remote: SocketAddr,
+    pub(crate) via: Option<Id>,
+    pub(crate) alpn: Vec<u8>,
+    pub(crate) peer_chain: Vec<Vec<u8>>,
+    pub(crate) resumed: bool,
+    pub(crate) max_datagram: usize,
 }
 
 fn connected(event: &Event) -> Option<Connected> {

@@ -6,20 +6,20 @@ use rcgen::{
 };
 use ztna_quic::tls::{TlsIdentity, TlsMaterial};
 
-pub struct Pki {
+pub(crate) struct Pki {
     root: CertifiedIssuer<'static, KeyPair>,
     issuing: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Pki {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = CertifiedIssuer::self_signed(ca("root"), key()).expect("root");
         let issuing = CertifiedIssuer::signed_by(ca("issuing"), key(), &root).expect("issuing");
         Self { root, issuing }
     }
 
     /// A fresh leaf named after `name`, its key, and our root.
-    pub fn material(&self, name: &str) -> TlsMaterial {
+    pub(crate) fn material(&self, name: &str) -> TlsMaterial {
         let mut params = CertificateParams::default();
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
@@ -37,18 +37,18 @@ impl Pki {
     }
 
     /// Our root, and no certificate of one's own.
-    pub fn nobody(&self) -> TlsMaterial {
+    pub(crate) fn nobody(&self) -> TlsMaterial {
         TlsMaterial { identity: None, roots_pem: self.root.pem().into_bytes(), crls_der: vec![] }
     }
 }
 
 /// The name that [`Pki::material`] writes into a leaf.
-pub fn spiffe(name: &str) -> String {
+pub(crate) fn spiffe(name: &str) -> String {
     format!("spiffe://example.org/{name}")
 }
 
 /// Whether the leaf of a chain carries that name.
-pub fn is_for(chain: &[Vec<u8>], name: &str) -> bool {
+pub(crate) fn is_for(chain: &[Vec<u8>], name: &str) -> bool {
     let name = spiffe(name).into_bytes();
     chain.first().is_some_and(|leaf| leaf.windows(name.len()).any(|window| window == name))
 }

@@ -1,0 +1,11 @@
+//! The engine through its public face: real sockets, real threads, several engines in one process.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod forwarding;
+mod handshakes;
+mod network;
+mod sockets;
+mod streams;
+mod virtual_paths;
