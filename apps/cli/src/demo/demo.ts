@@ -1,5 +1,8 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Address, type Lifecycle, type Logger, RuntimeFault } from '@ztna/runtime';
 import { runOnce } from './once.ts';
+import { logTail } from './processes/log-tail.ts';
 import { type DemoReport, reportOf, row, summary } from './report.ts';
 import { System } from './system/system.ts';
 import { Workspace } from './system/workspace.ts';
@@ -25,7 +28,7 @@ export interface DemoOptions {
 /** Runs the demonstration. Gives the exit code. Throws the fault that kept it from staying up. */
 export async function runDemo(options: DemoOptions): Promise<number> {
   const workspace = options.stack.use(new Workspace({ keep: options.keep }));
-  const run = { options, workspace, systems: [] as System[] };
+  const run = { options, workspace };
   try {
     return await (options.once ? once(run) : stay(run));
   } finally {
@@ -36,8 +39,6 @@ export async function runDemo(options: DemoOptions): Promise<number> {
 interface Run {
   readonly options: DemoOptions;
   readonly workspace: Workspace;
-  /** The one that was started, if one was. */
-  readonly systems: System[];
 }
 
 async function once(run: Run): Promise<number> {
@@ -96,12 +97,14 @@ async function stay(run: Run): Promise<number> {
 }
 
 async function startSystem(run: Run): Promise<System> {
-  const { options, workspace, systems } = run;
+  const { options, workspace } = run;
   const system = await System.start({
     ...{ workspace, ownBackend: options.ownBackend },
     progress: (step) => say(run, `… ${step}`, { step }),
   });
-  systems.push(options.stack.use(system));
+  // Given up meanwhile: nobody will dispose of it any more.
+  if (options.stack.disposed) await system[Symbol.asyncDispose]();
+  else options.stack.use(system);
   return system;
 }
 
@@ -117,15 +120,15 @@ function invitation(tries: readonly Try[]): string[] {
   ];
 }
 
-/** Where the logs are, and how each ended. */
+/** Where the logs are, and the end of each. */
 function explainFailure(run: Run, report: DemoReport): void {
-  const { workspace, systems, options } = run;
+  const { workspace, options } = run;
   workspace.keep();
   say(run, `\nlogs, kept: ${workspace.logs}`, { logs: workspace.logs });
-  for (const child of systems.flatMap(({ supervisor }) => supervisor.children)) {
-    const tail = child.tail(5);
-    if (options.json) options.log.info({ process: child.name, tail }, 'end of its log');
-    else for (const line of [`${child.name}:`, ...tail.map((l) => `    ${l}`)]) options.tell(line);
+  for (const file of readdirSync(workspace.logs)) {
+    const tail = logTail(join(workspace.logs, file), 5);
+    if (options.json) options.log.info({ file, tail }, 'end of a log');
+    else for (const line of [`${file}:`, ...tail.map((l) => `    ${l}`)]) options.tell(line);
   }
   const failed = report.checks.filter(({ ok }) => !ok).map(({ name }) => name);
   if (options.json) options.log.error({ failed }, 'not all checks hold');
