@@ -105,6 +105,10 @@ export class Flows {
       discard(flow);
       return this.#closed(flow, { sent: 0, received: 0, reason: reasonOf(error) });
     }
+    if (stream.connection.isClosed) {
+      discard(flow);
+      return this.#closed(flow, { sent: 0, received: 0, reason: 'closed' });
+    }
     if (tcp) this.#closed(flow, await splice(stream, tcp));
     else if (udp) this.#closed(flow, await this.#untilUdpEnd(stream, udp));
   }

@@ -1,6 +1,7 @@
+import { shared } from '@ztna/link';
 import type { Metrics } from '@ztna/runtime/metrics';
 import type { IntermediateCore } from '@ztna/session';
-import type { Forwarding } from './forwarding.ts';
+import type { Forwarding, ForwardTotals } from './forwarding.ts';
 
 /** What an operator sees of the core. */
 export function observeState(metrics: Metrics, core: IntermediateCore): void {
@@ -13,22 +14,19 @@ export function observeState(metrics: Metrics, core: IntermediateCore): void {
 
 /** Figures of the relay; all are totals since the start except the rules. */
 export function observeForwarding(metrics: Metrics, forwarding: Forwarding): void {
-  const bytes = metrics.gauge({ name: 'relay_bytes', help: 'Payload forwarded since the start' });
-  const datagrams = metrics.gauge({ name: 'relay_datagrams', help: 'Datagrams forwarded since the start' });
-  const dropped = metrics.gauge({
+  const totals = shared(() => forwarding.totals());
+  const of = (name: string, help: string, pick: (totals: ForwardTotals) => number) =>
+    metrics.gauge({ name, help, collect: async (gauge) => gauge.set(pick(await totals())) });
+  of('relay_rules', 'Forwarding rules, two per session', ({ rules }) => rules);
+  of('relay_datagrams', 'Datagrams forwarded since the start', ({ forwarded }) => forwarded);
+  of('relay_bytes', 'Payload forwarded since the start', ({ bytes }) => bytes);
+  metrics.gauge({
     name: 'relay_dropped_datagrams',
     help: 'Datagrams of sessions that were not forwarded since the start, by cause',
     labels: ['cause'],
-  });
-  metrics.gauge({
-    name: 'relay_rules',
-    help: 'Forwarding rules, two per session',
     async collect(gauge) {
-      const totals = await forwarding.totals();
-      gauge.set(totals.rules);
-      bytes.set(totals.bytes);
-      datagrams.set(totals.forwarded);
-      for (const [cause, count] of Object.entries(totals.dropped)) dropped.set({ cause }, count);
+      const { dropped } = await totals();
+      for (const [cause, count] of Object.entries(dropped)) gauge.set({ cause }, count);
     },
   });
 }

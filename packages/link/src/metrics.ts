@@ -36,26 +36,39 @@ function gaugeEventLoop(metrics: Metrics): void {
 }
 
 function gaugeEndpoint(metrics: Metrics, endpoint: Endpoint): void {
-  const packets = metrics.gauge({
-    name: 'udp_packets',
-    help: 'Packets on the UDP socket since the start',
-    labels: ['direction'],
-  });
-  const drops = metrics.gauge({
-    name: 'quic_drops',
-    help: 'What the QUIC thread dropped since the start, by cause',
-    labels: ['cause'],
-  });
+  const stats = shared(() => endpoint.stats().catch(() => undefined));
   metrics.gauge({
     name: 'quic_connections',
     help: 'Connections of the UDP socket, inner ones included',
+    collect: async (gauge) => gauge.set((await stats())?.connections ?? 0),
+  });
+  metrics.gauge({
+    name: 'udp_packets',
+    help: 'Packets on the UDP socket since the start',
+    labels: ['direction'],
     async collect(gauge) {
-      const stats = await endpoint.stats().catch(() => undefined);
-      if (stats === undefined) return;
-      gauge.set(stats.connections);
-      packets.set({ direction: 'in' }, stats.udp.rxPackets);
-      packets.set({ direction: 'out' }, stats.udp.txPackets);
-      for (const [cause, count] of Object.entries(stats.drops)) drops.set({ cause }, count);
+      const { udp } = (await stats()) ?? {};
+      gauge.set({ direction: 'in' }, udp?.rxPackets ?? 0);
+      gauge.set({ direction: 'out' }, udp?.txPackets ?? 0);
     },
   });
+  metrics.gauge({
+    name: 'quic_drops',
+    help: 'What the QUIC thread dropped since the start, by cause',
+    labels: ['cause'],
+    async collect(gauge) {
+      for (const [cause, count] of Object.entries((await stats())?.drops ?? {})) gauge.set({ cause }, count);
+    },
+  });
+}
+
+/** One question for all who ask while its answer is awaited: the metrics of one scrape. */
+export function shared<T>(ask: () => Promise<T>): () => Promise<T> {
+  let underWay: Promise<T> | undefined;
+  return () => {
+    underWay ??= ask().finally(() => {
+      underWay = undefined;
+    });
+    return underWay;
+  };
 }

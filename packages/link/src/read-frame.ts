@@ -18,6 +18,7 @@ export async function readFrame(
   const framer = new Framer(limit);
   try {
     for (;;) {
+      if (stream.connection.isClosed) return refuse('closed', 'the connection is closed');
       const chunk = await Promise.race([stream.read(), late.promise]);
       if (chunk === 'late') return refuse('timeout', `no whole message within ${timeoutMs} ms`);
       if (chunk === null) return fail('truncated', 'message', 'the stream ended before its first message');

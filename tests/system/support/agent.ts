@@ -32,6 +32,7 @@ import {
   type TraceId,
   type TransportProtocol,
   type WireError,
+  wireError,
 } from '@ztna/wire';
 
 export const TRANSPORT = { idleTimeoutMs: 30_000, keepAliveMs: 10_000, initialMtu: 1200, maxMtu: 1452 };
@@ -199,7 +200,8 @@ export class TestAgent implements AsyncDisposable {
     const flowId = ready.flow as number as FlowId;
     const { service, transport, port, subject } = ready;
     const common = { service, port, subject, traceId: TRACE };
-    const stream = await connection.openBi();
+    const stream = await connection.openBi().catch(ignore);
+    if (!stream) return resolve({ ok: false, error: wireError('going-away', 'the session is over') });
     const open =
       transport === 'udp'
         ? ({ ...common, protocol: 'udp', flowId } as const)
@@ -208,7 +210,7 @@ export class TestAgent implements AsyncDisposable {
     await stream.write(Buffer.concat([head, this.early?.bytes ?? new Uint8Array(0)]));
     if (this.early?.finish) await stream.finish();
     const frame = await readFrame(stream, LIMITS.flowHeader, 10_000);
-    if (!frame.ok) throw new Error(`no FlowResult: ${frame.error.detail}`);
+    if (!frame.ok) return resolve({ ok: false, error: wireError('going-away', frame.error.detail) });
     const result = decodeFlowResult(frame.value);
     if (!result.ok) throw new Error(result.error.detail);
     const { error } = result.value;
