@@ -22,7 +22,7 @@ export function bindEndpoint(options: EndpointOptions, setting: string): Endpoin
     throw new RuntimeFault({
       code: 'listen-failed',
       fault: 'config',
-      message: `cannot bind UDP ${options.listen} (${setting}): ${cause.message}`,
+      message: `${cause.message} (UDP, set by ${setting})`,
       remedy: `free the address or set another ${setting}`,
       cause,
     });
