@@ -1,4 +1,4 @@
-import { open, readFile } from 'node:fs/promises';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
 import type { Needle } from './scanner.ts';
 import { Scanner } from './scanner.ts';
 
@@ -16,16 +16,20 @@ interface Mapping {
   readonly name: string;
 }
 
-const pieceBytes = 4 << 20;
+const pieceBytes = 1 << 20;
 const zeros = Buffer.alloc(pieceBytes);
 
 /**
- * Looks for needles in all readable memory of a process that is its own, by /proc/PID/smaps and /proc/PID/mem (Linux, proc(5)).
+ * Looks for needles in all readable memory of a process that is its own, by /proc/PID/smaps, pagemap and mem (Linux, proc(5)).
  * The process runs on meanwhile. Throws the system's error when the memory may not be read at all.
  */
 export async function scanMemory(pid: number, needles: readonly Needle[]): Promise<MemoryScan> {
   const scanner = new Scanner(needles);
-  const mappings = readableMappings(await readFile(`/proc/${pid}/smaps`, 'utf8'));
+  const smaps = await readFile(`/proc/${pid}/smaps`, 'utf8');
+  const mappings = readableMappings(smaps);
+  // Not everywhere; without it, what was never touched is read too.
+  await using pages = await open(`/proc/${pid}/pagemap`, 'r').catch(() => undefined);
+  const isTouched = pageProbe(pages, pageBytesOf(smaps));
   await using memory = await open(`/proc/${pid}/mem`, 'r');
   const piece = Buffer.allocUnsafe(pieceBytes);
   let unreadable = 0;
@@ -35,6 +39,11 @@ export async function scanMemory(pid: number, needles: readonly Needle[]): Promi
       let at = start;
       while (at < end) {
         const wanted = Number(end - at < BigInt(pieceBytes) ? end - at : BigInt(pieceBytes));
+        if (!(await isTouched(at, wanted))) {
+          scanner.gap();
+          at += BigInt(wanted);
+          continue;
+        }
         const read = await memory
           .read({ buffer: piece, offset: 0, length: wanted, position: at })
           .then(({ bytesRead }) => bytesRead)
@@ -72,7 +81,30 @@ export function readableMappings(smaps: string): Mapping[] {
   });
 }
 
-/** Most of a process's address space was never touched and reads as zeros. */
+/** Size of a page, bytes: 4 KiB on most machines. */
+function pageBytesOf(smaps: string): number {
+  return 1024 * Number(/^KernelPageSize:\s+(\d+) kB$/m.exec(smaps)?.[1] ?? 4);
+}
+
+/** Whether any page of a range was ever written or read: is in memory or swapped out, by /proc/PID/pagemap. */
+function pageProbe(pages: FileHandle | undefined, pageBytes: number) {
+  const entryBytes = 8;
+  const entries = Buffer.alloc((pieceBytes / pageBytes + 1) * entryBytes);
+  return async (at: bigint, length: number): Promise<boolean> => {
+    if (!pages) return true;
+    const wanted = Math.ceil(length / pageBytes) * entryBytes;
+    const position = (at / BigInt(pageBytes)) * BigInt(entryBytes);
+    const { bytesRead } = await pages.read({ buffer: entries, offset: 0, length: wanted, position });
+    // What is not told is looked at.
+    if (bytesRead < wanted) return true;
+    for (let i = entryBytes - 1; i < wanted; i += entryBytes) {
+      if (((entries[i] ?? 0) & 0xc0) !== 0) return true;
+    }
+    return false;
+  };
+}
+
+/** Much of what was touched is still zeros. */
 function push(scanner: Scanner, piece: Buffer): void {
   if (piece.equals(piece.length === pieceBytes ? zeros : zeros.subarray(0, piece.length))) scanner.gap();
   else scanner.push(piece);
