@@ -80,6 +80,7 @@ impl Engine {
     fn on_path_event(&mut self, conn: Id, event: q::PathEvent) {
         let reported = match event {
             q::PathEvent::Established { id, .. } => {
+                self.tell_backup(conn, id);
                 let remote = self
                     .conns
                     .get(&conn)
@@ -105,6 +106,16 @@ impl Engine {
             _ => None,
         };
         self.events.extend(reported);
+    }
+
+    /// noq 1.4.0 means to tell the peer the status that a path was opened with, and does not. A change
+    /// and back is told, and by now the peer knows the path.
+    fn tell_backup(&mut self, conn: Id, path: q::PathId) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        if c.q.path_status(path).is_ok_and(|s| s == q::PathStatus::Backup) {
+            let _ = c.q.set_path_status(path, q::PathStatus::Available);
+            let _ = c.q.set_path_status(path, q::PathStatus::Backup);
+        }
     }
 
     /// noq has no event for it.
