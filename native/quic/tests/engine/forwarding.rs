@@ -292,9 +292,8 @@ fn send_counted(r: &mut Relayed, count: u64, size: usize) {
 #[test]
 fn transport_limits_hold_for_each_side() {
     // A plan with different limits stays what it says: the tests above rely on it.
-    let mut plan = Plan::default();
-    plan.relay = TransportOptions { max_mtu: 1232, ..TransportOptions::default() };
-    let mut r = without_paths(&plan);
+    let relay = TransportOptions { max_mtu: 1232, ..TransportOptions::default() };
+    let mut r = without_paths(&Plan { relay, ..Plan::default() });
     r.a.wait_for_mtu(r.outer_a.client, 1400);
     let mtu = r.relay.wait_for_mtu(r.outer_b.server, 1225);
     assert!(mtu <= 1232, "{mtu}");

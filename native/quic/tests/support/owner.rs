@@ -26,7 +26,10 @@ pub(crate) struct Owner {
 impl Owner {
     pub(crate) fn start(options: EndpointOptions) -> Self {
         let (wake, woken) = channel();
-        Self::around(spawn(options, move || drop(wake.send(()))).expect("engine"), woken)
+        let wake = move || {
+            let _ = wake.send(());
+        };
+        Self::around(spawn(options, wake).expect("engine"), woken)
     }
 
     /// For a handle with a wake-up of its own, which sends to `woken`.

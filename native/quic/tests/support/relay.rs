@@ -23,7 +23,6 @@ pub(crate) struct Relayed {
     pub(crate) b_to_a: Id,
     /// Virtual path, the same number on both sides.
     pub(crate) path: Id,
-    pub(crate) pki: Pki,
 }
 
 /// Transport options of everyone.
@@ -77,7 +76,7 @@ impl Relayed {
         let outer_b = connect_to(&mut b, &mut relay, to, plan.outer_b.clone());
         let path = 0x0010_0001;
         let (a_to_b, b_to_a) = (relay.id(), relay.id());
-        let mut relayed = Self { a, b, relay, outer_a, outer_b, a_to_b, b_to_a, path, pki };
+        let mut relayed = Self { a, b, relay, outer_a, outer_b, a_to_b, b_to_a, path };
         relayed.add_rules(plan.rate);
         relayed.set_path_a();
         relayed.set_path_b();
