@@ -18,15 +18,29 @@ export interface BenchOptions {
 export interface BenchReport {
   readonly machine: Machine;
   readonly results: readonly Result[];
+  /** What could not be measured. */
+  readonly failed: readonly { readonly name: string; readonly reason: string }[];
 }
 
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const machine = describeMachine();
   const results: Result[] = [];
+  const failed: { name: string; reason: string }[] = [];
+  const wants = (name: string) => !options.signal.aborted && selects(options.only, name);
   const context: BenchContext = {
     ...options,
     generator: new Generator(options.say),
-    wants: (name) => !options.signal.aborted && selects(options.only, name),
+    wants,
+    run: async (name, measure) => {
+      if (!wants(name)) return;
+      try {
+        await measure();
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        failed.push({ name, reason });
+        options.say(`${name}: could not be measured: ${reason}`);
+      }
+    },
     report: (measured) => {
       const result = toResult(measured);
       results.push(result);
@@ -36,7 +50,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const plain = new Plain(context);
   await measureRelay(context, plain);
   await measureSession(context, plain);
-  return { machine, results };
+  return { machine, results, failed };
 }
 
 function selects(only: readonly string[], name: string): boolean {

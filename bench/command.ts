@@ -23,6 +23,7 @@ export const command = defineCommand({
     { command: 'ztna bench', description: 'All figures as a table, in less than three minutes' },
     { command: 'ztna bench --json --only relay.', description: 'The relay alone, as JSON' },
   ],
+  exitCodes: { 1: 'something could not be measured; a goal that is missed is no failure' },
   async run({ options, json, io, signal, print }) {
     const { runBench } = await import('./bench.ts');
     const { table } = await import('./results.ts');
@@ -40,6 +41,6 @@ export const command = defineCommand({
       print(`addon: ${machine.addon}; scheduling: ${machine.scheduling}; load at start: ${machine.load}`);
       print(table(report.results));
     }
-    return 0;
+    return report.failed.length > 0 ? 1 : 0;
   },
 });

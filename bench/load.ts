@@ -69,8 +69,8 @@ export class Generator {
     return { role: process, ready: await process.line() };
   }
 
-  blast(parameters: Parameters): Promise<Blast> {
-    return this.#run('blast', parameters) as Promise<Blast>;
+  blast(parameters: Parameters, options?: { background?: boolean }): Promise<Blast> {
+    return this.#run('blast', parameters, options) as Promise<Blast>;
   }
 
   times(role: 'rtt' | 'handshake' | 'http', parameters: Parameters): Promise<Times> {
@@ -81,8 +81,8 @@ export class Generator {
     return this.#run('tcp', parameters) as Promise<Transfer>;
   }
 
-  async #run(role: string, parameters: Parameters): Promise<unknown> {
-    await using process = await Role.start(role, this.#file, [role, ...words(parameters)]);
+  async #run(role: string, parameters: Parameters, options = {}): Promise<unknown> {
+    await using process = await Role.start(role, this.#file, [role, ...words(parameters)], options);
     return JSON.parse(await process.line(60_000));
   }
 }

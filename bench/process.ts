@@ -32,10 +32,19 @@ export class Role implements AsyncDisposable {
     child.stdin.on('error', () => {});
   }
 
-  /** Starts `command` as a process of its own. @throws Error when it cannot be started. */
-  static async start(name: string, command: string, args: readonly string[], env = {}): Promise<Role> {
-    const [file, ...rest] = realtime ? ['chrt', '-r', '1', command, ...args] : [command, ...args];
-    const child = spawn(file as string, rest, { stdio: 'pipe', env: { ...process.env, ...env } });
+  /**
+   * Starts `command` as a process of its own; in the `background` it gets what time the others leave.
+   * @throws Error when it cannot be started.
+   */
+  static async start(
+    name: string,
+    command: string,
+    args: readonly string[],
+    { background = false } = {},
+  ): Promise<Role> {
+    const prefix = realtime && !background ? ['chrt', '-r', '1'] : [];
+    const [file = command, ...rest] = [...prefix, command, ...args];
+    const child = spawn(file, rest, { stdio: 'pipe' });
     await new Promise((resolve, reject) => child.once('spawn', resolve).once('error', reject));
     return new Role(name, child);
   }
@@ -57,10 +66,6 @@ export class Role implements AsyncDisposable {
   async ask(question: string): Promise<unknown> {
     this.#child.stdin.write(`${question}\n`);
     return JSON.parse(await this.line());
-  }
-
-  get lastWords(): string {
-    return this.#stderr;
   }
 
   get cpuMs(): number {

@@ -5,7 +5,7 @@ import { type BenchContext, times } from './context.ts';
 
 const PINGS = 1_000;
 export const START_RATE = 40_000;
-export const MAX_RATE = 2_000_000;
+export const MAX_RATE = 8_000_000;
 
 /** Figures of plain UDP and TCP between the same kind of processes, each measured once when it is asked for. */
 export class Plain {

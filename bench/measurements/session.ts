@@ -35,15 +35,12 @@ export async function measureSession(context: BenchContext, plain: Plain): Promi
   const fresh = Array.from({ length: OPENINGS * repeat }, (_, i) => `fresh-${i}`);
   await using stack = await Stack.start([SHARED, ...fresh], { tcp: tcp.ready, udp: udp.ready });
   const bed: Bed = { context, plain, stack, roles: [...stack.roles, tcp.role, udp.role] };
-  const run = async (name: string, measure: () => Promise<void>) => {
-    if (context.wants(name)) await measure();
-  };
   await generator.times('http', { remote: stack.address(SHARED, 'tcp'), count: 20 }); // opens the shared session
-  await run('session.rtt', () => roundTrip(bed));
-  await run('session.open', () => openings(bed, fresh));
-  await run('session.http', () => http(bed));
-  await run('session.udp.echo.1200', () => udpEcho(bed));
-  for (const transfer of transfers) await run(transfer.name, () => tcpStream(bed, transfer));
+  await context.run('session.rtt', () => roundTrip(bed));
+  await context.run('session.open', () => openings(bed, fresh));
+  await context.run('session.http', () => http(bed));
+  await context.run('session.udp.echo.1200', () => udpEcho(bed));
+  for (const transfer of transfers) await context.run(transfer.name, () => tcpStream(bed, transfer));
 }
 
 interface Bed {
@@ -97,7 +94,7 @@ async function udpEcho({ context, plain, stack, roles }: Bed): Promise<void> {
   const parameters = { via: 'udp', remote, mode: 'echo', size: 1200, seconds: context.seconds };
   const run = (rate: number) => context.generator.blast({ ...parameters, rate: Math.round(rate) });
   const found = await highestRate(run, { start: START_RATE, max: MAX_RATE, repeat: context.repeat });
-  const [[last], cpu] = await withCpu(roles, async () => [await run(median(found.samples))]);
+  const [[last], cpu] = await withCpu(roles, async () => [await context.run(median(found.samples))]);
   context.report({
     ...{ name: 'session.udp.echo.1200', unit: '/s', samples: found.samples, baseline, cpu },
     ...(last && { p99: last.p99Us, notes: { limit: found.limit, p50Us: last.p50Us, p99Us: last.p99Us } }),
