@@ -94,7 +94,7 @@ async function udpEcho({ context, plain, stack, roles }: Bed): Promise<void> {
   const parameters = { via: 'udp', remote, mode: 'echo', size: 1200, seconds: context.seconds };
   const run = (rate: number) => context.generator.blast({ ...parameters, rate: Math.round(rate) });
   const found = await highestRate(run, { start: START_RATE, max: MAX_RATE, repeat: context.repeat });
-  const [[last], cpu] = await withCpu(roles, async () => [await context.run(median(found.samples))]);
+  const [[last], cpu] = await withCpu(roles, async () => [await run(median(found.samples))]);
   context.report({
     ...{ name: 'session.udp.echo.1200', unit: '/s', samples: found.samples, baseline, cpu },
     ...(last && { p99: last.p99Us, notes: { limit: found.limit, p50Us: last.p50Us, p99Us: last.p99Us } }),
