@@ -88,8 +88,8 @@ fn silence_is_a_stall_and_an_answer_ends_it() {
     let recovered = |e: &Event| matches!(e, Event::Recovered { conn } if *conn == link.client).then_some(());
     client.wait_for("recovery", recovered);
     transfer(&mut client, link.client, &mut server, link.server, 10_000);
-    // Again in the other direction of silence.
-    proxy.pass(false, true);
+    // Again, with nothing passing at all.
+    proxy.pass(false, false);
     client.send(Command::Ping { conn: link.client });
     client.wait_for("stall", |e| matches!(e, Event::Stalled { conn } if *conn == link.client).then_some(()));
     proxy.pass(true, true);

@@ -546,7 +546,7 @@ fn udp_peer(owner: &mut Owner, listener: Id) -> (Id, SocketAddr, Bytes) {
 
 fn flow_closed(owner: &mut Owner, flow: Id) -> UdpEnd {
     owner.wait_for("end of the flow", |e| match e {
-        Event::UdpFlowClosed { flow: f, end } if *f == flow => Some(*end),
+        Event::UdpFlowClosed { flow: f, end, .. } if *f == flow => Some(*end),
         _ => None,
     })
 }
