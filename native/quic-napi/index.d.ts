@@ -103,6 +103,7 @@ export type NativeEvent =
   | { type: 'path-opened'; conn: number; path: number; remote: string }
   | { type: 'path-closed'; conn: number; path: number }
   | { type: 'path-status'; conn: number; path: number; backup: boolean }
+  | { type: 'stream-closed'; conn: number; stream: number }
   | { type: 'max-datagram'; conn: number; size: number }
   | { type: 'tcp-accepted'; listener: number; socket: number; remote: string }
   | { type: 'tcp-connected'; socket: number; error?: string }
@@ -110,7 +111,7 @@ export type NativeEvent =
   | { type: 'tcp-written'; socket: number; error?: string }
   | { type: 'splice-done'; conn: number; stream: number; sent: number; received: number; end: string }
   | { type: 'udp-peer'; listener: number; peer: number; remote: string; header: Buffer }
-  | { type: 'udp-flow-closed'; flow: number; end: string }
+  | { type: 'udp-flow-closed'; flow: number; end: string; stats: NativeUdpFlowStats }
   | { type: 'reloaded'; request: number; error?: string }
   | { type: 'paths'; request: number; paths: Array<NativePath> }
   | { type: 'opened-path'; request: number; path?: number; error?: string }
@@ -186,6 +187,8 @@ export interface NativeTransport {
 
 export interface NativeUdpFlowStats {
   sent: number
+  sentBytes: number
   received: number
+  receivedBytes: number
   dropped: number
 }

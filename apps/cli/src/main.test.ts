@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { loadCommand, root } from './commands.ts';
+import { root } from './commands.ts';
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url));
 
@@ -31,13 +31,6 @@ describe('ztna', () => {
     const { out, err, code } = await ztna(...argv);
     expect([code, out]).toEqual([2, '']);
     expect(err).toContain(message);
-  });
-
-  test('a command whose program is not there says so', async () => {
-    await expect(loadCommand('forward', './nowhere.ts')).rejects.toMatchObject({
-      code: 'command-missing',
-      message: "the command 'forward' is not part of this build",
-    });
   });
 
   test('a reader of the help that goes away is no error', async () => {

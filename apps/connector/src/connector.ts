@@ -255,10 +255,7 @@ class RunningConnector implements Connector {
 
 function bind(config: ConnectorConfig, component: Component<'connector'>): Endpoint {
   const innerServer = { alpn: [ALPN.SESSION], transport: innerServerTransport(config.transport) };
-  // The engine drops handshakes on virtual paths unless the socket is a server too. Nobody speaks this ALPN, so
-  // nothing gets through the handshake; take it away when the engine no longer needs it.
-  const server = { alpn: ['ztna-none'], retry: 'always', maxHandshakes: 64 } as const;
-  return bindEndpoint({ listen: config.listen, ...component.tls, server, innerServer }, 'listen');
+  return bindEndpoint({ listen: config.listen, ...component.tls, innerServer }, 'listen');
 }
 
 function makeCore(config: ConnectorConfig, component: Component<'connector'>): ConnectorCore {

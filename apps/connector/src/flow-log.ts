@@ -29,10 +29,7 @@ export function makeFlowLog(metrics: Metrics, log: Logger): (record: FlowRecord)
 function lineOf(record: FlowRecord) {
   const { session, agent, subject, service, transport, port, traceId, verdict, reason } = record;
   const { sent, received, openedAtMs, closedAtMs } = record;
-  const volume =
-    transport === 'tcp'
-      ? { sentBytes: sent, receivedBytes: received }
-      : { sentDatagrams: sent, receivedDatagrams: received };
+  const volume = { sentBytes: sent, receivedBytes: received };
   const times = { openedAt: new Date(openedAtMs).toISOString(), durationMs: closedAtMs - openedAtMs };
   return { session, agent, subject, service, transport, port, ...volume, ...times, verdict, reason, traceId };
 }

@@ -150,36 +150,29 @@ export class Flows {
     if (!connection || address === undefined || flow.open.protocol !== 'udp' || !this.#flows.has(flow.key)) {
       return { ok: false, code: 'internal', reason: 'the session is over' } as const;
     }
-    const { stream } = flow;
     flow.udp = this.#options.endpoint.dialUdp({
       address,
       connection,
       prefix: flowPrefix(flow.open.flowId),
       idleTimeoutMs: this.#options.udpIdleTimeoutMs,
-      onClose: (end) => this.#onUdpEnd(stream, end),
     });
     return resolved;
   }
 
-  /** The association is over by itself: the agent sees the end of the stream. */
-  #onUdpEnd(stream: QuicStream, end: string): void {
-    if (end === 'closed') return;
-    stream.finish().catch(() => undefined);
-    stream.stop(0);
-  }
-
-  /** Datagrams pass natively; the stream only says how long. */
+  /** Datagrams pass natively; the stream only says how long: its end is the flow's, and the other way round. */
   async #untilUdpEnd(stream: QuicStream, udp: UdpFlow): Promise<Figures> {
-    let reason = 'finished';
-    try {
-      while ((await stream.read()) !== null); // nothing is said on it
-    } catch (error) {
-      reason = reasonOf(error);
-    }
-    const stats = await udp.stats().catch(() => undefined);
+    const ended = Promise.withResolvers<string>();
+    readToEnd(stream).then(
+      () => ended.resolve('finished'),
+      (error) => ended.resolve(reasonOf(error)),
+    );
+    void udp.closed.then(({ reason }) => ended.resolve(reason));
+    const reason = await ended.promise;
     udp.close();
+    stream.stop(0);
     stream.finish().catch(() => undefined);
-    return { sent: stats?.received ?? 0, received: stats?.sent ?? 0, reason: stats ? reason : 'idle' };
+    const { stats } = await udp.closed;
+    return { sent: stats.receivedBytes, received: stats.sentBytes, reason };
   }
 
   #closed(flow: Flow, figures: Figures): void {
@@ -205,6 +198,10 @@ async function readFlowOpen(stream: QuicStream): Promise<FlowOpen | undefined> {
   const frame = await readFrame(stream, LIMITS.flowHeader, FLOW_HEADER_TIMEOUT_MS);
   const open = frame.ok ? decodeFlowOpen(frame.value) : undefined;
   return open?.ok ? open.value : undefined;
+}
+
+async function readToEnd(stream: QuicStream): Promise<void> {
+  while ((await stream.read()) !== null);
 }
 
 /** Joins both directions natively until both have ended. `sent`: bytes towards the backend. */

@@ -39,7 +39,9 @@ pub struct NativeForwardStats {
 #[napi(object)]
 pub struct NativeUdpFlowStats {
     pub sent: f64,
+    pub sent_bytes: f64,
     pub received: f64,
+    pub received_bytes: f64,
     pub dropped: f64,
 }
 
@@ -137,6 +139,10 @@ pub enum NativeEvent {
         path: u32,
         backup: bool,
     },
+    StreamClosed {
+        conn: u32,
+        stream: f64,
+    },
     MaxDatagram {
         conn: u32,
         size: u32,
@@ -177,6 +183,7 @@ pub enum NativeEvent {
     UdpFlowClosed {
         flow: u32,
         end: String,
+        stats: NativeUdpFlowStats,
     },
     Reloaded {
         request: u32,
@@ -260,6 +267,7 @@ impl From<Event> for NativeEvent {
             }
             Event::PathClosed { conn, path } => Self::PathClosed { conn, path },
             Event::PathStatus { conn, path, backup } => Self::PathStatus { conn, path, backup },
+            Event::StreamClosed { conn, stream } => Self::StreamClosed { conn, stream: stream as f64 },
             Event::MaxDatagram { conn, size } => Self::MaxDatagram { conn, size: size as u32 },
             Event::TcpAccepted { listener, socket, remote } => {
                 Self::TcpAccepted { listener, socket, remote: remote.to_string() }
@@ -282,7 +290,9 @@ impl From<Event> for NativeEvent {
             Event::UdpPeer { listener, peer, remote, header } => {
                 Self::UdpPeer { listener, peer, remote: remote.to_string(), header: buffer(&header) }
             }
-            Event::UdpFlowClosed { flow, end } => Self::UdpFlowClosed { flow, end: udp_end(end).into() },
+            Event::UdpFlowClosed { flow, end, stats } => {
+                Self::UdpFlowClosed { flow, end: udp_end(end).into(), stats: udp_flow_stats(stats) }
+            }
             Event::Reloaded { request, error } => Self::Reloaded { request, error },
             Event::Paths { request, paths } => {
                 Self::Paths { request, paths: paths.iter().map(path).collect() }
@@ -380,7 +390,13 @@ fn forward_stats(s: ForwardStats) -> NativeForwardStats {
 }
 
 fn udp_flow_stats(s: UdpFlowStats) -> NativeUdpFlowStats {
-    NativeUdpFlowStats { sent: s.sent as f64, received: s.received as f64, dropped: s.dropped as f64 }
+    NativeUdpFlowStats {
+        sent: s.sent as f64,
+        sent_bytes: s.sent_bytes as f64,
+        received: s.received as f64,
+        received_bytes: s.received_bytes as f64,
+        dropped: s.dropped as f64,
+    }
 }
 
 fn connection_stats(s: &ConnectionStats) -> NativeConnectionStats {

@@ -9,7 +9,6 @@ import { ControlStream } from './control-stream.ts';
 import { endOrderly } from './end.ts';
 import { type Resolver, resolveAll, systemResolver } from './resolve.ts';
 import { ticketName } from './server-name.ts';
-import { watchStall } from './stall.ts';
 
 export interface OuterLinksOptions {
   readonly endpoint: Endpoint;
@@ -112,10 +111,9 @@ export class OuterLinks {
   async #open(link: Link, connection: Connection, identity: PeerIdentity): Promise<void> {
     const { input } = this.#options;
     const { key } = link;
-    watchStall(connection, {
-      onStalled: () => input({ type: 'outer-stalled', connection: key }),
-      onRecovered: () => input({ type: 'outer-recovered', connection: key }),
-    });
+    connection.onEvent = ({ type }) => {
+      if (type === 'stalled' || type === 'recovered') input({ type: `outer-${type}`, connection: key });
+    };
     void connection.closed.then((info) => this.#lose(link, closeReason(info)));
     connection.accept();
     const stream = await connection.openBi();

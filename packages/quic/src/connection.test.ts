@@ -51,6 +51,28 @@ describe('a connection', () => {
     await expect(p.a.openBi()).rejects.toMatchObject({ code: 'ERR_CLOSED' });
   });
 
+  it('leaves nobody waiting on its streams', async () => {
+    await using p = await pair();
+    const stream = await p.a.openBi();
+    const reading = stream.read();
+    const spliced = stream.spliceDone;
+    p.a.close();
+    await expect(reading).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    expect((await spliced).reason).toBe('closed');
+    await p.a.closed;
+    await expect(stream.read()).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    await expect(stream.write(new Uint8Array(1))).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    expect((await stream.spliceDone).reason).toBe('closed');
+  });
+
+  it('gives no usable stream when it closes while one is opened', async () => {
+    await using p = await pair();
+    const opening = p.a.openBi();
+    p.a.close();
+    const used = opening.then((stream) => stream.read());
+    await expect(used).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+  });
+
   it('carries a megabyte both ways on one stream', async () => {
     await using p = await pair();
     const sent = Buffer.alloc(1 << 20, 'x');

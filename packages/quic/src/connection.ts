@@ -149,7 +149,7 @@ export class Connection implements AsyncDisposable {
     if (this.isClosed) throw closedError(this.#closeInfo);
     const start = (r: number) => this.native.openStream(this.id, bidi, r);
     const event = await this.#endpoint.request('opened-stream', start);
-    if (event.stream === undefined) throw closedError(this.#closeInfo);
+    if (event.stream === undefined || this.isClosed) throw closedError(this.#closeInfo);
     return this.#add(event.stream, new Uint8Array(0));
   }
 
@@ -177,6 +177,10 @@ export class Connection implements AsyncDisposable {
         this.#streams.delete(event.stream);
         break;
       }
+      case 'stream-closed':
+        this.#streams.get(event.stream)?.onClosed();
+        this.#streams.delete(event.stream);
+        break;
       case 'datagrams':
         this.onDatagrams?.(event.batch);
         break;

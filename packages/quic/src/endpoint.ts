@@ -16,9 +16,10 @@ import type {
   TlsTrust,
   UdpFlowEnd,
   UdpFlowOptions,
+  UdpFlowStats,
   VirtualPathOptions,
 } from './types.ts';
-import type { UdpFlow, UdpFlowStats, UdpListener, UdpListenOptions, UdpPeer } from './udp.ts';
+import type { UdpFlow, UdpListener, UdpListenOptions, UdpPeer } from './udp.ts';
 import { VirtualPath } from './virtual.ts';
 
 type EventOf<T extends NativeEvent['type']> = Extract<NativeEvent, { type: T }>;
@@ -26,6 +27,7 @@ type Answer = Extract<NativeEvent, { request: number }>;
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const DEFAULT_SERVER_NAME = 'ztna.invalid';
+const NOTHING: UdpFlowStats = { sent: 0, sentBytes: 0, received: 0, receivedBytes: 0, dropped: 0 };
 const MAX_HANDSHAKES = 1_000;
 
 /**
@@ -52,7 +54,7 @@ export class Endpoint implements AsyncDisposable {
   readonly #dialling = new Map<number, { remote: string; done: PromiseWithResolvers<TcpSocket> }>();
   readonly #tcpListeners = new Map<number, (socket: TcpSocket) => void>();
   readonly #udpListeners = new Map<number, (peer: UdpPeer) => void>();
-  readonly #udpFlows = new Map<number, ((reason: UdpFlowEnd) => void) | undefined>();
+  readonly #udpFlows = new Map<number, (end: UdpFlowEnd) => void>();
   readonly #stopped = Promise.withResolvers<void>();
   #nextId = 1;
   #closing = false;
@@ -173,9 +175,7 @@ export class Endpoint implements AsyncDisposable {
   /** A connected UDP socket joined to datagrams of a connection. @throws QuicError ERR_BIND. */
   dialUdp(options: UdpFlowOptions & { address: string }): UdpFlow {
     const { address, connection, prefix, idleTimeoutMs } = options;
-    return this.#flow(options, (id) =>
-      this.native.dialUdp(id, address, connection.id, prefix, idleTimeoutMs),
-    );
+    return this.#flow((id) => this.native.dialUdp(id, address, connection.id, prefix, idleTimeoutMs));
   }
 
   async stats(): Promise<EndpointStats> {
@@ -250,11 +250,13 @@ export class Endpoint implements AsyncDisposable {
     this.native.closeListener(id);
   }
 
-  #flow(options: UdpFlowOptions, start: (id: number) => void): UdpFlow {
+  #flow(start: (id: number) => void): UdpFlow {
     const id = this.#id();
     this.#attempt(() => start(id));
-    this.#udpFlows.set(id, options.onClose);
+    const closed = Promise.withResolvers<UdpFlowEnd>();
+    this.#udpFlows.set(id, closed.resolve);
     return {
+      closed: closed.promise,
       stats: async (): Promise<UdpFlowStats | undefined> =>
         (await this.request('udp-flow-stats', (r) => this.native.udpFlowStats(id, r))).stats,
       close: () => this.native.closeUdpFlow(id),
@@ -287,9 +289,9 @@ export class Endpoint implements AsyncDisposable {
       case 'udp-peer':
         return this.#onUdpPeer(event);
       case 'udp-flow-closed': {
-        const onClose = this.#udpFlows.get(event.flow);
+        const resolve = this.#udpFlows.get(event.flow);
         this.#udpFlows.delete(event.flow);
-        return onClose?.(event.end as UdpFlowEnd);
+        return resolve?.({ reason: event.end as UdpFlowEnd['reason'], stats: event.stats });
       }
       case 'stopped':
         return this.#onStopped(event.error);
@@ -350,7 +352,7 @@ export class Endpoint implements AsyncDisposable {
     const handler = this.#udpListeners.get(listener);
     if (handler === undefined) return reject();
     const bind = (options: UdpFlowOptions) =>
-      this.#flow(options, (id) =>
+      this.#flow((id) =>
         this.native.bindUdpPeer(
           id,
           listener,
@@ -369,14 +371,22 @@ export class Endpoint implements AsyncDisposable {
     for (const waiting of this.#connecting.values()) waiting.reject(connectError(info));
     for (const connection of this.#connections.values()) connection.onClosed(info);
     for (const settle of this.#requests.values()) settle(undefined);
+    for (const resolve of this.#udpFlows.values()) resolve({ reason: 'closed', stats: NOTHING });
     for (const { remote, done } of this.#dialling.values())
       done.reject(tcpError('closed', `connecting to ${remote}`));
     for (const socket of this.#tcp.values()) {
       socket.onRead(undefined, 'closed');
       socket.onWritten('closed');
     }
-    for (const map of [this.#connecting, this.#connections, this.#requests, this.#dialling, this.#tcp])
-      map.clear();
+    const maps = [
+      this.#connecting,
+      this.#connections,
+      this.#requests,
+      this.#dialling,
+      this.#tcp,
+      this.#udpFlows,
+    ];
+    for (const map of maps) map.clear();
     this.#stopped.resolve();
     if (error !== undefined)
       this.onFailure?.(new QuicError('ERR_INTERNAL', `the QUIC thread ended: ${error}`));

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Endpoint, type QuicStream, type SpliceResult, type TcpSocket } from './index.ts';
-import { makePki, next, relayed, type TestPki } from './testing.ts';
+import { makePki, next, readAll, relayed, type TestPki } from './testing.ts';
 
 let pki: TestPki;
 let probe: Endpoint;
@@ -129,6 +129,28 @@ describe('a spliced flow', () => {
     await stuck.promise;
     expect(accepted).toBeLessThan(128);
     f.socket.destroy();
+  });
+
+  it('ends on both sides when its socket is reset while only one direction is joined', async () => {
+    const broken = Promise.withResolvers<Error>();
+    using backend = await listen((socket) => {
+      socket.on('error', broken.resolve);
+      socket.write('hello');
+    });
+    await using r = await relayed(pki);
+    const [a, c] = r.inner;
+    c.onBiStream = async (stream: QuicStream) => {
+      const socket = await r.connector.dialTcp({ address: backend.address, timeoutMs: 5_000 });
+      stream.spliceSend(socket);
+      stream.spliceRecv(socket);
+    };
+    const local = await r.agent.dialTcp({ address: backend.address, timeoutMs: 5_000 });
+    const stream = await a.openBi();
+    await stream.write(HEADER);
+    stream.spliceSend(local);
+    local.reset();
+    expect(await broken.promise).toMatchObject({ code: 'ECONNRESET' });
+    await expect(readAll(stream)).rejects.toMatchObject({ code: 'ERR_CLOSED' });
   });
 
   it('resets the application when the session ends', async () => {

@@ -9,6 +9,9 @@ const READ_SIZE = 512 * 1024;
 /** Bytes under way to the transport before `write` waits. */
 const HIGH_WATER = 1024 * 1024;
 
+/** A splice on a connection that is gone: the addon says no more about it. */
+const CUT: SpliceResult = { sent: 0, received: 0, reason: 'closed' };
+
 interface Waiter<T> {
   readonly resolve: (value: T) => void;
   readonly reject: (error: QuicError) => void;
@@ -52,6 +55,7 @@ export class QuicStream implements RecvStream, SendStream {
   #unreported = 0;
   #cut: number | undefined;
   #ended = false;
+  #closed = false;
   #splice: PromiseWithResolvers<SpliceResult> | undefined;
 
   /** @internal */
@@ -65,6 +69,7 @@ export class QuicStream implements RecvStream, SendStream {
     const ready = this.#unread.shift();
     if (ready !== undefined) return Promise.resolve(ready);
     if (this.#ended) return Promise.resolve(null);
+    if (this.#closed) return Promise.reject(cutError(-1, 'reading'));
     if (this.#reader !== undefined) return Promise.reject(busy('reads'));
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject };
@@ -112,6 +117,7 @@ export class QuicStream implements RecvStream, SendStream {
   /** Resolves when both directions have ended. */
   get spliceDone(): Promise<SpliceResult> {
     this.#splice ??= Promise.withResolvers();
+    if (this.#closed) this.#splice.resolve(CUT);
     return this.#splice.promise;
   }
 
@@ -151,14 +157,15 @@ export class QuicStream implements RecvStream, SendStream {
   onSpliceDone(result: SpliceResult): void {
     this.#splice ??= Promise.withResolvers();
     this.#splice.resolve(result);
+    this.onClosed();
   }
 
-  /** @internal The connection is gone; what the addon still has to say will not come. */
+  /** @internal Both directions or the connection are gone; what the addon still has to say will not come. */
   onClosed(): void {
-    this.#cut ??= -1;
+    this.#closed = true;
     this.onRead(undefined, -1);
-    this.onWritten(-1);
-    this.#splice?.resolve({ sent: 0, received: 0, reason: 'closed' });
+    this.onWritten(this.#cut ?? -1);
+    this.#splice?.resolve(CUT);
   }
 }
 

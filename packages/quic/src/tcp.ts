@@ -20,7 +20,7 @@ export class TcpSocket {
   #unread: Uint8Array[] = [];
   #reader: Waiter<Uint8Array | null> | undefined;
   #writers: Waiter<void>[] = [];
-  #released = false;
+  #closed = false;
 
   /** @internal */
   constructor(endpoint: Endpoint, id: number, remoteAddress: string) {
@@ -55,7 +55,7 @@ export class TcpSocket {
     });
   }
 
-  /** Closes so that the other side sees a reset. */
+  /** Closes so that the other side sees a reset, and resets the stream that it is joined to. */
   reset(): void {
     this.#close(true);
   }
@@ -66,7 +66,8 @@ export class TcpSocket {
   }
 
   #close(reset: boolean): void {
-    if (this.#released) return;
+    if (this.#closed) return;
+    this.#closed = true;
     this.#endpoint.native.tcpClose(this.id, reset);
     this.release();
   }
@@ -78,7 +79,6 @@ export class TcpSocket {
 
   /** @internal The socket is closed or belongs to a stream now. */
   release(): void {
-    this.#released = true;
     this.#endpoint.forgetTcp(this.id, this);
   }
 

@@ -191,12 +191,24 @@ export interface SpliceResult {
   readonly reason: 'finished' | 'tcp-reset' | 'stream-reset' | 'closed';
 }
 
-export type UdpFlowEnd = 'idle' | 'error' | 'closed';
+/** How a UDP flow ended: nothing passed any more, no socket, closed by us or with its connection. */
+export interface UdpFlowEnd {
+  readonly reason: 'idle' | 'error' | 'closed';
+  readonly stats: UdpFlowStats;
+}
+
+/** Datagrams and payload bytes that passed: sent into the connection, received from it. */
+export interface UdpFlowStats {
+  readonly sent: number;
+  readonly sentBytes: number;
+  readonly received: number;
+  readonly receivedBytes: number;
+  readonly dropped: number;
+}
 
 export interface UdpFlowOptions {
   readonly connection: Connection;
   readonly prefix: FramePrefix;
   /** The flow ends when no datagram passed for so long. */
   readonly idleTimeoutMs: number;
-  readonly onClose?: (reason: UdpFlowEnd) => void;
 }

@@ -3,7 +3,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { FramePrefix, UdpFlowEnd, UdpPeer } from './index.ts';
-import { makePki, next, relayed, type TestPki } from './testing.ts';
+import { makePki, relayed, type TestPki } from './testing.ts';
 
 let pki: TestPki;
 beforeAll(async () => {
@@ -29,14 +29,14 @@ async function association(header: 'none' | 'socks5' = 'none', idleTimeoutMs = 3
   const ended: Promise<UdpFlowEnd>[] = [];
   const options = { prefix: FLOW, idleTimeoutMs };
   const address = `127.0.0.1:${echo.address().port}`;
-  ended.push(next((f) => r.connector.dialUdp({ ...options, connection: c, address, onClose: f })));
+  ended.push(r.connector.dialUdp({ ...options, connection: c, address }).closed);
   const peers: UdpPeer[] = [];
   const listener = r.agent.listenUdp({
     listen: '127.0.0.1:0',
     header,
     onPeer: (peer) => {
       peers.push(peer);
-      ended.push(next((f) => peer.bind({ ...options, connection: a, onClose: f })));
+      ended.push(peer.bind({ ...options, connection: a }).closed);
     },
   });
   const port = Number(listener.address.split(':')[1]);
@@ -72,7 +72,12 @@ describe('a UDP flow', () => {
     await using f = await association('none', 200);
     f.send(Buffer.from('x'));
     await f.receive();
-    expect(await Promise.all(f.ended)).toEqual(['idle', 'idle']);
+    const ends = await Promise.all(f.ended);
+    expect(ends.map((e) => e.reason)).toEqual(['idle', 'idle']);
+    expect(ends.map((e) => e.stats)).toEqual([
+      { sent: 1, sentBytes: 1, received: 1, receivedBytes: 1, dropped: 0 },
+      { sent: 1, sentBytes: 1, received: 1, receivedBytes: 1, dropped: 0 },
+    ]);
   });
 
   it('takes the SOCKS5 header off and puts it back on', async () => {
@@ -90,6 +95,6 @@ describe('a UDP flow', () => {
     f.send(Buffer.from('x'));
     await f.receive();
     f.r.inner[0].close();
-    expect(await Promise.all(f.ended)).toEqual(['closed', 'closed']);
+    expect((await Promise.all(f.ended)).map((e) => e.reason)).toEqual(['closed', 'closed']);
   });
 });

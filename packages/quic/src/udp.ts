@@ -1,14 +1,9 @@
-import type { UdpFlowOptions } from './types.ts';
-
-/** Datagrams that passed, as seen by the connection. */
-export interface UdpFlowStats {
-  readonly sent: number;
-  readonly received: number;
-  readonly dropped: number;
-}
+import type { UdpFlowEnd, UdpFlowOptions, UdpFlowStats } from './types.ts';
 
 /** UDP between a local socket and the datagrams of a connection. */
 export interface UdpFlow {
+  /** Resolves when it has ended, by whichever side. */
+  readonly closed: Promise<UdpFlowEnd>;
   /** Undefined once the flow has ended. */
   stats(): Promise<UdpFlowStats | undefined>;
   close(): void;

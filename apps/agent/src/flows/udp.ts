@@ -5,7 +5,7 @@ import type { Flow } from './flow.ts';
 /** A local UDP program joined to a flow. */
 export interface Association {
   /** Resolves when it is over, by whichever side. */
-  readonly ended: Promise<UdpFlowEnd | 'connector'>;
+  readonly ended: Promise<UdpFlowEnd['reason'] | 'connector'>;
   close(): void;
 }
 
@@ -15,14 +15,15 @@ export interface Association {
  */
 export function joinUdp(flow: Flow, peer: UdpPeer, idleTimeoutMs: number): Association {
   const { stream, connection } = flow;
-  const ended = Promise.withResolvers<UdpFlowEnd | 'connector'>();
+  const ended = Promise.withResolvers<UdpFlowEnd['reason'] | 'connector'>();
   const prefix = flowPrefix(flow.flowId);
-  const end = (reason: UdpFlowEnd | 'connector') => {
+  const end = (reason: UdpFlowEnd['reason'] | 'connector') => {
     ended.resolve(reason);
     stream.stop(0);
     stream.finish().catch(() => {}); // it may be gone already
   };
-  const udp: UdpFlow = peer.bind({ connection, prefix, idleTimeoutMs, onClose: end });
+  const udp: UdpFlow = peer.bind({ connection, prefix, idleTimeoutMs });
+  void udp.closed.then(({ reason }) => end(reason));
   const onConnectorEnd = () => {
     end('connector');
     udp.close();

@@ -128,7 +128,7 @@ impl Engine {
         self.tidy(conn, stream);
     }
 
-    fn socket_broke(&mut self, id: Id, conn: Id, stream: u64) {
+    pub(super) fn socket_broke(&mut self, id: Id, conn: Id, stream: u64) {
         self.drop_tcp(id, true);
         if let Some(s) = self.stream(conn, stream) {
             s.splice_end.get_or_insert(SpliceEnd::TcpReset);

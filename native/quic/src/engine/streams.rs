@@ -305,6 +305,8 @@ impl Engine {
             if s.spliced {
                 let (sent, received, end) = (s.sent, s.received, s.splice_end.unwrap_or(SpliceEnd::Finished));
                 self.events.push(Event::SpliceDone { conn, stream: raw, sent, received, end });
+            } else {
+                self.events.push(Event::StreamClosed { conn, stream: raw });
             }
             c.streams.remove(&raw);
         }

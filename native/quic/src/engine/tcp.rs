@@ -282,13 +282,17 @@ impl Engine {
         }
     }
 
+    /// Closes a socket, and the stream that it is joined to with it.
     pub(crate) fn tcp_close(&mut self, id: Id, reset: bool) {
         let Some(t) = self.tcp.get_mut(&id) else { return };
         if !reset && !t.outgoing.is_empty() && t.error.is_none() {
             t.closing = true;
             return;
         }
-        self.drop_tcp(id, reset);
+        match t.to_stream.or(t.from_stream) {
+            Some((conn, stream)) => self.socket_broke(id, conn, stream),
+            None => self.drop_tcp(id, reset),
+        }
     }
 
     /// Closes a socket; with `reset` the other side sees a reset.

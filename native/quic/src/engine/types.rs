@@ -328,6 +328,11 @@ pub enum Event {
         path: u32,
         backup: bool,
     },
+    /// Both directions of a stream that was not spliced are over.
+    StreamClosed {
+        conn: Id,
+        stream: u64,
+    },
     MaxDatagram {
         conn: Id,
         size: usize,
@@ -365,6 +370,7 @@ pub enum Event {
     UdpFlowClosed {
         flow: Id,
         end: UdpEnd,
+        stats: UdpFlowStats,
     },
     Reloaded {
         request: u32,
@@ -432,7 +438,9 @@ pub struct ForwardStats {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct UdpFlowStats {
     pub sent: u64,
+    pub sent_bytes: u64,
     pub received: u64,
+    pub received_bytes: u64,
     pub dropped: u64,
 }
 

@@ -164,7 +164,11 @@ impl Engine {
             Some((key, state))
         });
         let Some((key, state)) = found else {
-            self.events.push(Event::UdpFlowClosed { flow, end: UdpEnd::Closed });
+            self.events.push(Event::UdpFlowClosed {
+                flow,
+                end: UdpEnd::Closed,
+                stats: UdpFlowStats::default(),
+            });
             return;
         };
         self.start_flow(flow, Local::Peer { listener, peer: key }, conn, prefix, idle);
@@ -193,7 +197,11 @@ impl Engine {
         let token = KIND_UDP_FLOW << 32 | u64::from(flow);
         match socket.set_nonblocking(true).and_then(|()| self.poller.add(socket.as_raw_fd(), token)) {
             Ok(()) => self.start_flow(flow, Local::Socket(socket), conn, prefix, idle),
-            Err(_) => self.events.push(Event::UdpFlowClosed { flow, end: UdpEnd::Error }),
+            Err(_) => self.events.push(Event::UdpFlowClosed {
+                flow,
+                end: UdpEnd::Error,
+                stats: UdpFlowStats::default(),
+            }),
         }
     }
 
@@ -263,7 +271,10 @@ impl Engine {
         let outcome =
             c.enqueue(id, &f.prefix, payload, usize::MAX, || super::datagrams::take_packet_id(next, 0), now);
         match outcome {
-            Enqueued::Yes => f.stats.sent += 1,
+            Enqueued::Yes => {
+                f.stats.sent += 1;
+                f.stats.sent_bytes += payload.len() as u64;
+            }
             Enqueued::TooLarge | Enqueued::Refused => f.stats.dropped += 1,
         }
         let conn = f.conn;
@@ -303,7 +314,10 @@ impl Engine {
             },
         };
         match sent {
-            Ok(_) => f.stats.received += 1,
+            Ok(_) => {
+                f.stats.received += 1;
+                f.stats.received_bytes += payload.len() as u64;
+            }
             Err(_) => {
                 f.stats.dropped += 1;
                 self.drops.flow_socket_full += 1;
@@ -323,7 +337,7 @@ impl Engine {
             c.queue.remove(id);
         }
         self.timers.remove(&(f.last + f.idle, TimerKey::UdpFlow(id)));
-        self.events.push(Event::UdpFlowClosed { flow: id, end });
+        self.events.push(Event::UdpFlowClosed { flow: id, end, stats: f.stats });
     }
 
     pub(crate) fn udp_flow_stats(&self, id: Id) -> Option<UdpFlowStats> {
