@@ -86,6 +86,34 @@ fn a_slow_outer_connection_holds_the_inner_sender_back() {
 }
 
 #[test]
+fn an_outer_connection_that_stands_still_costs_no_inner_packets() {
+    let wide = || TransportOptions { connection_window: 16 << 20, ..TransportOptions::default() };
+    let mut line = None;
+    let mut r = Relayed::start_via(&Plan { inner: wide(), ..Plan::default() }, |relay| {
+        line.insert(Proxy::to(relay)).address()
+    });
+    let line = line.expect("proxy");
+    let inner = r.connect_inner(wide());
+    // Opens the inner congestion window wider than the queue before the carrier.
+    r.transfer(inner, 32 << 20);
+    line.pass(false, false);
+    let sent = pattern(2 << 20, 4);
+    for _ in 0..4 {
+        let stream = r.a.open(inner.client, false);
+        r.a.write(inner.client, stream, sent.clone(), true);
+    }
+    r.a.wait_for("stall", |e| matches!(e, Event::Stalled { conn } if *conn == inner.client).then_some(()));
+    line.pass(true, true);
+    for _ in 0..4 {
+        let (stream, _, first) = r.b.stream(inner.server);
+        let mut received = first.to_vec();
+        received.extend(r.b.read_to_end(inner.server, stream));
+        assert!(received == sent);
+    }
+    assert_eq!(r.a.drops("virtual_refused"), 0);
+}
+
+#[test]
 fn two_inner_connections_share_one_path() {
     let mut r = Relayed::start(&Plan::default());
     let one = r.connect_inner(TransportOptions::default());
