@@ -70,6 +70,8 @@ impl Link {
             transport: TransportOptions {
                 initial_mtu: args.or("initial_mtu", defaults.initial_mtu)?,
                 max_mtu: args.or("max_mtu", defaults.max_mtu)?,
+                // A far end waits for minutes while others are measured.
+                keep_alive: Some(Duration::from_secs(5)),
                 ..defaults
             },
             max_datagram: 0,
