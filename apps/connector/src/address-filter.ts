@@ -35,6 +35,8 @@ const RANGES: readonly (readonly [Forbidden, readonly (readonly [string, number]
     [
       ['169.254.0.0', 16],
       ['fe80::', 10],
+      // Instance metadata of a cloud, by IPv6: as good as link-local.
+      ['fd00:ec2::254', 128],
     ],
   ],
 ];
@@ -69,15 +71,40 @@ function classify(ip: string, port: number, options: FilterOptions): Forbidden |
   return own.some((address) => plain(address) === ip) ? 'own-listener' : undefined;
 }
 
-/** One spelling: without zone, and IPv4 behind an IPv4-mapped address. */
+/**
+ * One spelling: without zone, and the IPv4 address that an IPv6 address stands for. Behind a translator or a tunnel
+ * `64:ff9b::169.254.169.254` is the metadata service just as the IPv4 address is.
+ */
 function plain(ip: string): string {
   const bare = (ip.split('%')[0] ?? '').toLowerCase();
   if (!isIPv6(bare)) return bare;
-  const canonical = new URL(`http://[${bare}]`).hostname.slice(1, -1);
-  const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(canonical);
-  if (!mapped) return canonical;
-  const [high, low] = [Number.parseInt(mapped[1] ?? '', 16), Number.parseInt(mapped[2] ?? '', 16)];
-  return [high >> 8, high & 0xff, low >> 8, low & 0xff].join('.');
+  const groups = groupsOf(bare);
+  const at = embeddedAt(groups);
+  if (at === undefined) return new URL(`http://[${bare}]`).hostname.slice(1, -1);
+  return groups
+    .slice(at, at + 2)
+    .flatMap((group) => [group >> 8, group & 0xff])
+    .join('.');
+}
+
+/** The eight groups of an IPv6 address. */
+function groupsOf(ip: string): number[] {
+  const [head = '', tail] = new URL(`http://[${ip}]`).hostname.slice(1, -1).split('::');
+  const read = (part = '') => (part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16)));
+  const [left, right] = [read(head), read(tail)];
+  return [...left, ...Array<number>(8 - left.length - right.length).fill(0), ...right];
+}
+
+/** Where an IPv4 address begins in an IPv6 address that stands for it. */
+function embeddedAt(groups: readonly number[]): number | undefined {
+  const begins = (...prefix: number[]) => prefix.every((group, i) => groups[i] === group);
+  if (begins(0x2002)) return 1; // 6to4, RFC 3056
+  if (begins(0x64, 0xff9b, 0, 0, 0, 0)) return 6; // NAT64, RFC 6052
+  if (begins(0x64, 0xff9b, 1)) return 6; // NAT64 of the network's own, RFC 8215: with the usual /96
+  if (begins(0, 0, 0, 0, 0xffff, 0)) return 6; // IPv4-translated, RFC 2765
+  if (begins(0, 0, 0, 0, 0, 0xffff)) return 6; // IPv4-mapped, RFC 4291
+  const compatible = begins(0, 0, 0, 0, 0, 0) && (groups[6] !== 0 || (groups[7] ?? 0) > 1);
+  return compatible ? 6 : undefined; // IPv4-compatible, RFC 4291; not :: and ::1
 }
 
 function addressesOfMachine(): string[] {

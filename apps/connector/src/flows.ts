@@ -15,8 +15,9 @@ import {
 } from '@ztna/wire';
 import type { Dialer } from './dial.ts';
 
-/** Streams whose FlowOpen is awaited at a time, over all sessions. */
-const MAX_PENDING_HEADERS = 1_024;
+/** Streams whose FlowOpen is awaited at a time: over all sessions, and of one, so that none takes it from others. */
+const MAX_PENDING_HEADERS = 16_384;
+const MAX_PENDING_HEADERS_PER_SESSION = 1_024;
 
 export interface FlowsOptions {
   readonly endpoint: Pick<Endpoint, 'dialUdp'>;
@@ -49,7 +50,8 @@ export class Flows {
   readonly #flows = new Map<FlowKey, Flow>();
   readonly #udpIds = new Map<string, FlowKey>();
   #lastKey = 0;
-  #pendingHeaders = 0;
+  readonly #pendingHeaders = new Map<SessionUid, number>();
+  #allPendingHeaders = 0;
 
   constructor(options: FlowsOptions) {
     this.#options = options;
@@ -61,11 +63,10 @@ export class Flows {
 
   /** A new stream of a session: reads its FlowOpen and asks the core. */
   async onStream(session: SessionUid, stream: QuicStream): Promise<void> {
-    const isFull = this.#pendingHeaders >= MAX_PENDING_HEADERS || this.#flows.size >= this.#options.maxFlows;
-    if (isFull) return abort(stream, wireError('limit', 'too many flows'));
-    this.#pendingHeaders++;
+    if (this.#isFull(session)) return abort(stream, wireError('limit', 'too many flows'));
+    this.#countHeader(session, 1);
     const open = await readFlowOpen(stream);
-    this.#pendingHeaders--;
+    this.#countHeader(session, -1);
     if (!open) return abort(stream, wireError('protocol', 'no FlowOpen'));
     const key = ++this.#lastKey as FlowKey;
     if (!this.#claimId(session, open, key)) return abort(stream, wireError('protocol', 'flow id in use'));
@@ -150,12 +151,16 @@ export class Flows {
     if (!connection || address === undefined || flow.open.protocol !== 'udp' || !this.#flows.has(flow.key)) {
       return { ok: false, code: 'internal', reason: 'the session is over' } as const;
     }
-    flow.udp = this.#options.endpoint.dialUdp({
-      address,
-      connection,
-      prefix: flowPrefix(flow.open.flowId),
-      idleTimeoutMs: this.#options.udpIdleTimeoutMs,
-    });
+    try {
+      flow.udp = this.#options.endpoint.dialUdp({
+        address,
+        connection,
+        prefix: flowPrefix(flow.open.flowId),
+        idleTimeoutMs: this.#options.udpIdleTimeoutMs,
+      });
+    } catch (error) {
+      return { ok: false, code: 'internal', reason: reasonOf(error) } as const; // no sockets left
+    }
     return resolved;
   }
 
@@ -178,6 +183,21 @@ export class Flows {
   #closed(flow: Flow, figures: Figures): void {
     this.#forget(flow);
     this.#options.input({ type: 'flow-closed', flow: flow.key, ...figures });
+  }
+
+  #isFull(session: SessionUid): boolean {
+    return (
+      this.#flows.size >= this.#options.maxFlows ||
+      this.#allPendingHeaders >= MAX_PENDING_HEADERS ||
+      (this.#pendingHeaders.get(session) ?? 0) >= MAX_PENDING_HEADERS_PER_SESSION
+    );
+  }
+
+  #countHeader(session: SessionUid, change: 1 | -1): void {
+    this.#allPendingHeaders += change;
+    const pending = (this.#pendingHeaders.get(session) ?? 0) + change;
+    if (pending > 0) this.#pendingHeaders.set(session, pending);
+    else this.#pendingHeaders.delete(session);
   }
 
   #claimId(session: SessionUid, open: FlowOpen, key: FlowKey): boolean {

@@ -20,6 +20,9 @@ export type SignGrant = (grant: Grant) => SignedGrant;
 /** How far the clock of an issuer may be ahead of the verifier's. */
 export const CLOCK_SKEW_MS = 60_000;
 
+/** Longest validity that is believed: what an intermediate may not grant, a stolen key of one may not either. */
+export const MAX_GRANT_MS = 24 * 3_600_000;
+
 export interface GrantExpectation {
   readonly tenant: TenantName;
   readonly session: SessionUid;
@@ -52,6 +55,7 @@ export function checkGrant(
   if (expected.connector !== undefined && grant.connector !== expected.connector)
     return invalid('other connector');
   if (grant.notBeforeMs > now + CLOCK_SKEW_MS) return invalid('not valid yet; compare the clocks');
+  if (grant.notAfterMs > now + MAX_GRANT_MS) return invalid('valid for too long');
   if (grant.notAfterMs <= now) return { ok: false, code: 'grant-expired', reason: 'expired' };
   return { ok: true, grant };
 }

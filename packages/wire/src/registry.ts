@@ -72,6 +72,15 @@ export const ALPN = {
   V1: 'ztna-v1',
 } as const;
 
+/**
+ * Codes of stream resets that are no errors; they share the numbers of `ErrorCode` in control.proto. The engine knows
+ * them too (native/quic/src/engine/streams.rs).
+ */
+export const STREAM_CODE = {
+  /** The TCP connection at the other end was reset. */
+  FLOW_RESET: 24,
+} as const;
+
 /** Protocol versions that this code speaks, in order of preference. */
 export const VERSIONS: readonly number[] = [2];
 

@@ -13,8 +13,8 @@ use std::collections::VecDeque;
 const READ_AHEAD: usize = 256 << 10;
 /// Bytes of a new stream that travel with the news of it.
 const FIRST_BYTES: usize = 16 << 10;
-/// Code on streams whose TCP side was reset.
-pub(crate) const CODE_TCP_RESET: u32 = 1;
+/// Code on streams whose TCP side was reset: `flow-reset` of docs/protocol.md §8, no error of a peer.
+pub(crate) const CODE_TCP_RESET: u32 = 24;
 
 /// How the receiving side ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -38,14 +38,14 @@ export function onFlowOpened(
   };
   state.flows.set(key, flow);
   session.flows.add(key);
-  if (session.grant.services.includes(request.service)) return dial(state, flow);
+  if (session.grant.services.includes(request.service)) return dial(state, flow, now);
   state.timers.set(`lag:${key}`, now + state.config.grantLagMs, { type: 'lag', flow: key });
 }
 
 export function onDialSucceeded(state: ConnectorState, key: FlowKey) {
   const flow = state.flows.get(key);
   if (flow?.state !== 'dialling') return;
-  state.pendingDials--;
+  state.countDial(flow.agent, -1);
   flow.state = 'open';
   state.outbox.push({ type: 'answer-flow', flow: key });
   state.count('flow', 'opened');
@@ -105,7 +105,7 @@ export function reviewFlows(state: ConnectorState, session: ConnectorSession, no
     } else if (!sameBackend(target, flow.target)) {
       endFlow(state, flow, wireError('not-authorized', 'the service has another backend now'), now);
     } else if (granted && flow.state === 'lagging') {
-      dial(state, flow);
+      dial(state, flow, now);
     } else if (!granted && flow.state !== 'lagging') {
       endFlow(state, flow, wireError('not-authorized', 'the grant no longer covers this flow'), now);
     }
@@ -121,12 +121,11 @@ export function endFlows(state: ConnectorState, session: ConnectorSession, error
 }
 
 function refuse(state: ConnectorState, session: ConnectorSession): WireError | undefined {
-  const { maxFlowsPerSession, maxPendingDials } = state.config;
+  const { maxFlowsPerSession } = state.config;
   if (!session.up) return wireError('unknown-session', 'the session is not open');
   if (session.flows.size >= maxFlowsPerSession)
     return wireError('limit', `over ${maxFlowsPerSession} flows in this session`);
-  if (state.pendingDials < maxPendingDials) return undefined;
-  return wireError('limit', 'too many connections to backends are being opened');
+  return undefined;
 }
 
 /** The own snapshot's decision, with the target when it allows. */
@@ -159,10 +158,16 @@ function sameBackend(a: Target, b: Target): boolean {
   return a.backend.host === b.backend.host && a.backend.port === b.backend.port;
 }
 
-function dial(state: ConnectorState, flow: Flow) {
+function dial(state: ConnectorState, flow: Flow, now: number) {
+  const { maxPendingDials, maxPendingDialsPerAgent } = state.config;
+  const mine = state.dialsOf.get(flow.agent) ?? 0;
+  if (state.pendingDials >= maxPendingDials || mine >= maxPendingDialsPerAgent) {
+    const error = wireError('limit', 'too many connections to backends are being opened');
+    return refuseFlow(state, flow, error, now);
+  }
   state.timers.cancel(`lag:${flow.key}`);
   flow.state = 'dialling';
-  state.pendingDials++;
+  state.countDial(flow.agent, 1);
   state.outbox.push({ type: 'dial', flow: flow.key, session: flow.session, target: flow.target });
 }
 
@@ -183,7 +188,7 @@ function refuseFlow(state: ConnectorState, flow: Flow, error: WireError, now: nu
 }
 
 function forget(state: ConnectorState, flow: Flow) {
-  if (flow.state === 'dialling') state.pendingDials--;
+  if (flow.state === 'dialling') state.countDial(flow.agent, -1);
   state.flows.delete(flow.key);
   state.sessions.get(flow.session)?.flows.delete(flow.key);
   for (const timer of ['lag', 'cut']) state.timers.cancel(`${timer}:${flow.key}`);

@@ -121,6 +121,8 @@ export interface ConnectorConfig {
   readonly maxSessions: number;
   readonly maxFlowsPerSession: number;
   readonly maxPendingDials: number;
+  /** Of these, for one agent: one with an unreachable backend must not take them from the others. */
+  readonly maxPendingDialsPerAgent: number;
   /** From the accepted offer to the inner handshake. */
   readonly innerTimeoutMs: number;
   /** A flow may overtake the GrantUpdate that allows it by this much. */
@@ -139,6 +141,7 @@ export const DEFAULT_CONNECTOR_CONFIG: ConnectorConfig = {
   maxSessions: 4_096,
   maxFlowsPerSession: 4_096,
   maxPendingDials: 1_024,
+  maxPendingDialsPerAgent: 256,
   innerTimeoutMs: 10_000,
   grantLagMs: 1_000,
 };

@@ -217,10 +217,17 @@ function attach(
   return undefined;
 }
 
-function setGrant(state: ConnectorState, session: ConnectorSession, grant: Grant, now: number) {
+function setGrant(state: ConnectorState, session: ConnectorSession, granted: Grant, now: number) {
+  // Without a valid snapshot of our own nobody's word may add anything to what is open.
+  const grant = isFresh(state.snapshot, now) ? granted : narrower(session.grant, granted);
   session.grant = grant;
   state.timers.set(`expiry:${session.uid}`, grant.notAfterMs, { type: 'expiry', uid: session.uid });
   reviewFlows(state, session, now);
+}
+
+function narrower(before: Grant, after: Grant): Grant {
+  const services = after.services.filter((service) => before.services.includes(service));
+  return { ...after, services, notAfterMs: Math.min(before.notAfterMs, after.notAfterMs) };
 }
 
 /** A session never changes its agent, key or subject. */

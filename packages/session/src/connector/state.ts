@@ -57,6 +57,7 @@ export class ConnectorState {
   snapshot: ConnectorSnapshot | undefined;
   withdrawn: ReadonlySet<ServiceName> = new Set();
   pendingDials = 0;
+  readonly dialsOf = new Map<SpiffeId, number>();
   stopped = false;
   #lastConnection = 0;
 
@@ -67,6 +68,14 @@ export class ConnectorState {
 
   nextConnection(): ConnectionKey {
     return ++this.#lastConnection as ConnectionKey;
+  }
+
+  /** Dials under way, in all and of one agent. */
+  countDial(agent: SpiffeId, change: 1 | -1) {
+    this.pendingDials += change;
+    const dials = (this.dialsOf.get(agent) ?? 0) + change;
+    if (dials > 0) this.dialsOf.set(agent, dials);
+    else this.dialsOf.delete(agent);
   }
 
   isConnected(connection: ConnectionKey): boolean {

@@ -65,6 +65,8 @@ export interface IntermediateConfig {
   readonly connectorGraceMs: number;
   readonly maxPeers: number;
   readonly maxConnectionsPerAgent: number;
+  /** Connections of one identity that have not said Hello. */
+  readonly maxSilentPerIdentity: number;
   readonly maxSessionsPerAgent: number;
   readonly maxPendingPerAgent: number;
   readonly maxServicesPerConnector: number;
@@ -80,6 +82,7 @@ export const DEFAULT_INTERMEDIATE_CONFIG: IntermediateConfig = {
   connectorGraceMs: 30_000,
   maxPeers: 10_000,
   maxConnectionsPerAgent: 8,
+  maxSilentPerIdentity: 32,
   maxSessionsPerAgent: 64,
   maxPendingPerAgent: 16,
   maxServicesPerConnector: 1_024,

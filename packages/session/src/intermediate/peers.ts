@@ -22,6 +22,7 @@ export function onConnected(
     state.outbox.push({ type: 'close-peer', peer: key, error: refusal });
     return;
   }
+  addTo(state.silent, identity.id, key);
   const { messagesPerSecond, messageBurst } = state.config;
   state.peers.set(key, {
     key,
@@ -41,6 +42,7 @@ export function onHello(state: IntermediateState, peer: Peer, hello: Hello, now:
   const refusal = refuseHello(hello, state.deps.local, peer.identity.tenant);
   if (refusal) return closePeer(state, peer, refusal, now);
   state.timers.cancel(`hello:${peer.key}`);
+  removeFrom(state.silent, peer.identity.id, peer.key);
   makeRoom(state, peer.identity, hello, now);
   peer.hello = hello;
   addTo(state.byIdentity, peer.identity.id, peer.key);
@@ -98,6 +100,7 @@ export function closePeer(
 export function forgetPeer(state: IntermediateState, peer: Peer, now: number, endSessions: boolean) {
   state.peers.delete(peer.key);
   removeFrom(state.byIdentity, peer.identity.id, peer.key);
+  removeFrom(state.silent, peer.identity.id, peer.key);
   state.timers.cancel(`hello:${peer.key}`);
   const isAgent = peer.identity.role === 'agent';
   for (const uid of [...peer.sessions]) {
@@ -140,6 +143,9 @@ function refusePeer(state: IntermediateState, identity: PeerIdentity): WireError
   if (state.draining) return wireError('going-away', 'this intermediate is being drained; use another');
   if (state.peers.size >= state.config.maxPeers)
     return wireError('limit', 'this intermediate is full; use another');
+  // Else one identity could fill it with connections that are never used.
+  if ((state.silent.get(identity.id)?.size ?? 0) >= state.config.maxSilentPerIdentity)
+    return wireError('limit', 'too many connections of this identity have not said Hello');
   return undefined;
 }
 

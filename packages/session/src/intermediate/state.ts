@@ -86,6 +86,8 @@ export class IntermediateState {
   /** Connections after Hello, oldest first. A connector has one. */
   readonly byIdentity = new Map<SpiffeId, Set<ConnectionKey>>();
   readonly sessions = new Map<SessionUid, Session>();
+  /** Connections before Hello. */
+  readonly silent = new Map<SpiffeId, Set<ConnectionKey>>();
   /** Sessions by agent and by connector. */
   readonly sessionsOf = new Map<SpiffeId, Set<SessionUid>>();
   readonly offers = new Map<SessionUid, Offer>();
