@@ -197,6 +197,27 @@ describe('dialling', () => {
   });
 });
 
+it('sends what was written before a splice first, also when the windows were full then', async () => {
+  await using r = await relayed(pki, undefined, { connectionWindow: 64 << 10 });
+  const [a, c] = r.inner;
+  const streams: QuicStream[] = [];
+  const both = Promise.withResolvers<void>();
+  c.onBiStream = (stream) => streams.push(stream) === 2 && both.resolve();
+  using server = await listen((socket) => socket.end('payload'));
+  const local = await r.agent.dialTcp({ address: server.address, timeoutMs: 5_000 });
+  const first = await a.openBi();
+  const filled = first.write(Buffer.alloc(4 << 20)).then(() => first.finish());
+  const second = await a.openBi();
+  await second.write(HEADER);
+  second.spliceSend(local);
+  const reading = (async () => {
+    while (streams[0] === undefined) await c.stats();
+    await readAll(streams[0]);
+  })();
+  await Promise.all([reading, filled, both.promise]);
+  expect((await readAll(streams[1] as QuicStream)).toString()).toBe('openpayload');
+});
+
 it('waits for the next stream until the peer allows one', async () => {
   await using r = await relayed(pki, undefined, { maxBidiStreams: 1 });
   const [a, c] = r.inner;

@@ -15,6 +15,8 @@ const DATAGRAM_RECEIVE_BUFFER: usize = 4 << 20;
 pub(crate) const DATAGRAM_SEND_BUFFER: usize = 128 << 10;
 /// Unacknowledged stream bytes of a connection.
 const SEND_WINDOW: u64 = 8 << 20;
+/// noq's assembler ends a connection that holds more than 2,048 unread chunks, and a full packet is one.
+const MAX_STREAM_WINDOW: u32 = 2_000 * 1_150;
 const MAX_REMOTE_CANDIDATES: u8 = 16;
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// 40 packets of 1200 bytes; see `INITIAL_RTT` for why not the 10 of RFC 9002.
@@ -55,7 +57,7 @@ pub(crate) fn transport(o: &TransportOptions) -> Result<q::TransportConfig, Star
     }
     t.max_concurrent_bidi_streams(o.max_bidi_streams.into());
     t.max_concurrent_uni_streams(o.max_uni_streams.into());
-    t.stream_receive_window(o.stream_window.into());
+    t.stream_receive_window(o.stream_window.min(MAX_STREAM_WINDOW).into());
     t.receive_window(o.connection_window.into());
     t.send_window(SEND_WINDOW);
     t.datagram_receive_buffer_size(Some(DATAGRAM_RECEIVE_BUFFER));

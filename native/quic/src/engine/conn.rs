@@ -73,55 +73,63 @@ impl Routes {
     }
 }
 
-/// Tells when a peer has gone quiet although an answer is due.
+/// What a connection has asked for and got answered, as noq counts it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Bytes in packets that the peer has to acknowledge.
+    pub(crate) asked: u64,
+    /// Acknowledgements received.
+    pub(crate) answers: u64,
+}
+
+/// Tells when a peer acknowledges nothing although it should. It looks only now and then: at the end of a
+/// period in which something was sent. Two such periods in a row without an answer are a stall.
 #[derive(Default)]
 pub(crate) struct StallDetector {
-    /// Start of the present silence: the first send after the last receive, and the bytes that ask for
-    /// acknowledgement counted then.
-    waiting: Option<(Instant, u64)>,
+    /// Start of the present period.
+    since: Option<Instant>,
+    /// The last period brought no answer.
+    suspected: bool,
+    seen: Progress,
     pub(crate) stalled: bool,
 }
 
 /// Silence below this is never a stall.
-const MIN_STALL: Duration = Duration::from_millis(500);
+const MIN_STALL: Duration = Duration::from_millis(300);
 const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
 
 impl StallDetector {
-    /// Something was sent; `ack_eliciting_before` counts what had been sent until then.
-    pub(crate) fn sent(&mut self, now: Instant, ack_eliciting_before: u64) {
-        self.waiting.get_or_insert((now, ack_eliciting_before));
-    }
-
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting.is_some() && !self.stalled
-    }
-
-    /// True when this ends a stall.
-    pub(crate) fn received(&mut self) -> bool {
-        self.waiting = None;
-        std::mem::take(&mut self.stalled)
-    }
-
-    pub(crate) fn deadline(&self, rtt: Duration) -> Option<Instant> {
-        let (since, _) = self.waiting?;
-        if self.stalled {
-            return None;
+    pub(crate) fn sent(&mut self, now: Instant) {
+        if !self.stalled {
+            self.since.get_or_insert(now);
         }
-        Some(since + MIN_STALL.max((rtt * 3 + MAX_ACK_DELAY) * 3))
     }
 
-    /// The deadline has passed: true when this is a stall and not just a peer that owes nothing.
-    pub(crate) fn expired(&mut self, ack_eliciting_now: u64) -> bool {
-        match self.waiting {
-            Some((_, before)) if ack_eliciting_now > before => {
-                self.stalled = true;
-                true
-            }
-            _ => {
-                self.waiting = None;
-                false
-            }
+    /// End of the present period, if there is one.
+    pub(crate) fn deadline(&self, rtt: impl FnOnce() -> Duration) -> Option<Instant> {
+        self.since.map(|t| t + MIN_STALL.max((rtt() * 3 + MAX_ACK_DELAY) * 2))
+    }
+
+    /// The period is over: true when this is a stall.
+    pub(crate) fn expired(&mut self, now: Instant, progress: Progress) -> bool {
+        let answered = progress.answers > self.seen.answers;
+        if answered || progress.asked == self.seen.asked {
+            *self = Self { seen: progress, ..Self::default() };
+            return false;
         }
+        self.stalled = self.suspected;
+        self.since = (!self.suspected).then_some(now);
+        self.suspected = true;
+        self.stalled
+    }
+
+    /// Something arrived during a stall: true when it ends the stall.
+    pub(crate) fn recovered(&mut self, progress: Progress) -> bool {
+        if progress.answers == self.seen.answers {
+            return false;
+        }
+        *self = Self { seen: progress, ..Self::default() };
+        true
     }
 }
 
@@ -201,18 +209,19 @@ impl Conn {
         }
     }
 
-    /// Bytes sent so far in packets that the peer has to acknowledge. noq's count of packets would not do:
-    /// it includes acknowledgements, to which nobody answers.
-    pub(crate) fn ack_eliciting(&mut self) -> u64 {
+    /// noq's count of sent packets would not do: it includes acknowledgements, to which nobody answers.
+    pub(crate) fn progress(&mut self) -> Progress {
         let paths = self.q.paths();
-        paths.into_iter().filter_map(|p| self.q.path_stats(p)).map(|s| s.sent_bytes).sum()
+        let stats = paths.into_iter().filter_map(|p| self.q.path_stats(p));
+        stats.fold(Progress::default(), |sum, s| Progress {
+            asked: sum.asked + s.sent_bytes,
+            answers: sum.answers + s.frame_rx.acks + s.frame_rx.path_acks,
+        })
     }
 
-    /// For connections that are watched for stalls (those we opened): what the detector needs to know
-    /// before the first send after a receive.
-    pub(crate) fn before_silence(&mut self) -> Option<u64> {
-        let watched = self.established && self.q.side().is_client() && self.stall.waiting.is_none();
-        watched.then(|| self.ack_eliciting())
+    /// Connections that we opened are watched: we are the one who can open another.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.established && self.q.side().is_client()
     }
 
     /// Established and not closing: what is queued has a chance to arrive.
@@ -269,17 +278,35 @@ mod tests {
         assert!(!routes.add(&prefix(b"", b"\x07"), |fragment| Route::Udp { flow: 3, fragment }));
     }
 
+    fn after(asked: u64, answers: u64) -> Progress {
+        Progress { asked, answers }
+    }
+
     #[test]
-    fn a_peer_that_owes_an_answer_is_stalled_and_one_that_owes_none_is_not() {
+    fn two_periods_without_an_answer_are_a_stall_and_an_answer_ends_it() {
         let t = Instant::now();
-        let mut owes = StallDetector::default();
-        owes.sent(t, 5);
-        assert_eq!(owes.deadline(Duration::from_millis(1)), Some(t + MIN_STALL));
-        assert!(owes.expired(6));
-        assert!(owes.received());
+        let mut d = StallDetector::default();
+        d.sent(t);
+        assert_eq!(d.deadline(|| Duration::from_millis(1)), Some(t + MIN_STALL));
+        assert!(!d.expired(t + MIN_STALL, after(100, 0)));
+        assert!(d.expired(t + 2 * MIN_STALL, after(200, 0)));
+        assert_eq!(d.deadline(|| Duration::ZERO), None);
+        assert!(!d.recovered(after(200, 0)), "what arrives without an acknowledgement ends no stall");
+        assert!(d.recovered(after(200, 1)));
+        assert!(!d.stalled);
+    }
+
+    #[test]
+    fn a_peer_that_owes_nothing_or_answers_is_not_stalled() {
+        let t = Instant::now();
         let mut quiet = StallDetector::default();
-        quiet.sent(t, 5);
-        assert!(!quiet.expired(5));
-        assert!(!quiet.received());
+        quiet.sent(t);
+        assert!(!quiet.expired(t, after(0, 0)));
+        assert_eq!(quiet.deadline(|| Duration::ZERO), None);
+        let mut late = StallDetector::default();
+        late.sent(t);
+        assert!(!late.expired(t, after(100, 0)));
+        assert!(!late.expired(t, after(100, 1)));
+        assert!(!late.expired(t, after(200, 1)), "the suspicion was dropped");
     }
 }

@@ -44,6 +44,8 @@ pub(crate) enum TimerKey {
     /// A splice that gave way to others.
     Pump(Id),
     UdpTurn(Id),
+    /// Pieces of packets that a virtual path or a UDP flow holds.
+    Pieces(Id),
 }
 
 /// Packets and datagrams that went nowhere, by cause.
@@ -245,8 +247,11 @@ impl Engine {
                 let Some(&id) = self.by_handle.get(&handle.0) else { return };
                 let Some(conn) = self.conns.get_mut(&id) else { return };
                 conn.q.handle_event(event);
-                if conn.stall.received() {
-                    self.events.push(Event::Recovered { conn: id });
+                if conn.stall.stalled {
+                    let progress = conn.progress();
+                    if conn.stall.recovered(progress) {
+                        self.events.push(Event::Recovered { conn: id });
+                    }
                 }
                 self.mark(id);
             }
@@ -281,6 +286,7 @@ impl Engine {
                 TimerKey::Queue(id) => self.mark(id),
                 TimerKey::Pump(id) => self.pump_turn(id),
                 TimerKey::UdpTurn(id) => self.udp_turn(id),
+                TimerKey::Pieces(id) => self.drop_old_pieces(id, now),
             }
         }
     }
@@ -291,9 +297,9 @@ impl Engine {
         if c.q.poll_timeout().is_some_and(|t| t <= now) {
             c.q.handle_timeout(now);
         }
-        if c.stall.is_waiting() && c.stall.deadline(c.rtt()).is_some_and(|t| t <= now) {
-            let sent = c.ack_eliciting();
-            if c.stall.expired(sent) {
+        if c.stall.deadline(|| c.rtt()).is_some_and(|t| t <= now) {
+            let progress = c.progress();
+            if c.stall.expired(now, progress) {
                 self.events.push(Event::Stalled { conn: id });
             }
         }
@@ -320,7 +326,7 @@ impl Engine {
         }
         if let Some(c) = self.conns.get_mut(&id) {
             again &= !self.udp.is_blocked();
-            let stall = if c.stall.is_waiting() { c.stall.deadline(c.rtt()) } else { None };
+            let stall = c.stall.deadline(|| c.rtt());
             let next = match (c.q.poll_timeout(), stall) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
@@ -358,7 +364,6 @@ impl Engine {
         let mut buffer = std::mem::take(&mut self.transmit_buffer);
         let mut again = true;
         let mut sent = false;
-        let watched = self.conns.get_mut(&id).and_then(Conn::before_silence);
         for _ in 0..SENDS_PER_SERVICE {
             if self.udp.is_blocked() || !self.carrier_has_room(id) {
                 again = false;
@@ -379,8 +384,8 @@ impl Engine {
             self.send_packets(&t, &mut buffer, Some(id));
         }
         self.transmit_buffer = buffer;
-        if let (true, Some(before), Some(c)) = (sent, watched, self.conns.get_mut(&id)) {
-            c.stall.sent(now, before);
+        if let Some(c) = self.conns.get_mut(&id).filter(|c| sent && c.is_watched()) {
+            c.stall.sent(now);
         }
         self.after_transmit(id, now);
         again

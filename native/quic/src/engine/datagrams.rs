@@ -50,6 +50,8 @@ pub(crate) struct VirtualPath {
     pub(crate) send: FramePrefix,
     pub(crate) receive: FramePrefix,
     pub(crate) reassembler: Reassembler,
+    /// A timer will look after the pieces that `reassembler` holds.
+    pub(crate) pieces_watched: bool,
     pub(crate) next_packet: u16,
     /// Largest payload that fitted whole, and until when it is honoured after a fall.
     peak: usize,
@@ -63,6 +65,7 @@ impl VirtualPath {
             send,
             receive,
             reassembler: Reassembler::default(),
+            pieces_watched: false,
             next_packet: 0,
             peak: BASE_PACKET,
             peak_until: None,
@@ -208,7 +211,7 @@ impl Engine {
         let packet = if fragment {
             match v.reassembler.insert(payload, now) {
                 Ok(Some(packet)) => packet,
-                Ok(None) => return,
+                Ok(None) => return self.watch_pieces(path),
                 Err(_) => {
                     self.drops.virtual_reassembly += 1;
                     return;
@@ -218,6 +221,32 @@ impl Engine {
             BytesMut::from(payload)
         };
         self.packet(now, q::FourTuple::from_remote(addr::virtual_address(path)), None, packet);
+    }
+
+    /// Pieces are let go when their time is up, also when no further one comes: what a peer can make us
+    /// hold, it must go on sending.
+    pub(crate) fn watch_pieces(&mut self, id: Id) {
+        let Some((reassembler, watched)) = self.pieces(id) else { return };
+        let due = reassembler.poll_timeout().filter(|_| !*watched);
+        *watched |= due.is_some();
+        if let Some(at) = due {
+            self.timers.insert((at, TimerKey::Pieces(id)));
+        }
+    }
+
+    pub(crate) fn drop_old_pieces(&mut self, id: Id, now: Instant) {
+        let Some((reassembler, watched)) = self.pieces(id) else { return };
+        reassembler.handle_timeout(now);
+        *watched = false;
+        self.watch_pieces(id);
+    }
+
+    /// Ids of virtual paths and UDP flows are the owner's, who uses none twice.
+    fn pieces(&mut self, id: Id) -> Option<(&mut Reassembler, &mut bool)> {
+        match self.virtual_paths.get_mut(&id) {
+            Some(v) => Some((&mut v.reassembler, &mut v.pieces_watched)),
+            None => self.udp_flows.get_mut(&id).map(|f| (&mut f.reassembler, &mut f.pieces_watched)),
+        }
     }
 
     /// Packets of an inner connection go into the carrier's queue.

@@ -91,7 +91,8 @@ impl Engine {
             q::PathEvent::Abandoned { id, .. } => Some(Event::PathClosed { conn, path: path_number(id) }),
             q::PathEvent::RemoteStatus { id, status, .. } => {
                 // noq leaves our own direction as it is; answering over the peer's backup helps nobody.
-                if let Some(c) = self.conns.get_mut(&conn) {
+                // The client decides: if both followed each other, opposite changes would swap for ever.
+                if let Some(c) = self.conns.get_mut(&conn).filter(|c| c.q.side().is_server()) {
                     let _ = c.q.set_path_status(id, status);
                 }
                 Some(Event::PathStatus {

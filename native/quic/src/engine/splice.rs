@@ -14,17 +14,24 @@ const TURN: usize = 1 << 20;
 impl Engine {
     pub(crate) fn splice_send(&mut self, conn: Id, stream: u64, socket: Id, first: Bytes) {
         let known = self.tcp.contains_key(&socket);
-        match self.stream(conn, stream).filter(|s| known && !s.send_done) {
-            Some(s) => {
-                s.from_socket = Some(socket);
-                s.spliced = true;
-            }
-            None => return self.splice_failed(conn, stream, socket),
+        let Some(s) = self.stream(conn, stream).filter(|s| known && !s.send_done) else {
+            return self.splice_failed(conn, stream, socket);
+        };
+        s.from_socket = Some(socket);
+        s.spliced = true;
+        // What the owner wrote and the transport has not taken yet goes first.
+        let before = std::mem::take(&mut s.outgoing);
+        if s.take_report() {
+            self.events.push(Event::Written { conn, stream, cut: None });
         }
         if let Some(t) = self.tcp.get_mut(&socket) {
             t.to_stream = Some((conn, stream));
+            t.written_before = before.iter().map(Bytes::len).sum();
             if !first.is_empty() {
                 t.staged.push_front(first);
+            }
+            for chunk in before.into_iter().rev() {
+                t.staged.push_front(chunk);
             }
         }
         self.pump_from_socket(socket);
@@ -82,7 +89,11 @@ impl Engine {
         let mut stopped = false;
         while moved < TURN as u64 {
             match write_all(&mut c.q, stream, &mut t.staged) {
-                Ok(n) => moved += n,
+                Ok(n) => {
+                    let before = t.written_before.min(n as usize);
+                    t.written_before -= before;
+                    moved += n - before as u64;
+                }
                 Err(Cut::Code(_) | Cut::Closed) => {
                     stopped = true;
                     break;

@@ -11,6 +11,9 @@ use std::collections::VecDeque;
 
 /// Unread bytes that are drained from noq ahead of the reader.
 const READ_AHEAD: usize = 256 << 10;
+/// Chunks below this are copied, up to `JOINED` bytes into one.
+const SMALL_CHUNK: usize = 512;
+const JOINED: usize = 4096;
 /// Bytes of a new stream that travel with the news of it.
 const FIRST_BYTES: usize = 16 << 10;
 /// Code on streams whose TCP side was reset: `flow-reset` of docs/protocol.md §8, no error of a peer.
@@ -49,8 +52,37 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    /// Keeps arrived bytes. A chunk keeps its whole packet in memory, so small ones are copied together.
+    fn push(&mut self, chunk: Bytes) {
+        if chunk.len() >= SMALL_CHUNK {
+            self.incoming.push_back(chunk);
+            return;
+        }
+        match self.incoming.pop_back().map(Bytes::try_into_mut) {
+            Some(Ok(mut last)) if last.len() + chunk.len() <= JOINED => {
+                last.extend_from_slice(&chunk);
+                self.incoming.push_back(last.freeze());
+            }
+            last => {
+                match last {
+                    Some(Ok(bytes)) => self.incoming.push_back(bytes.freeze()),
+                    Some(Err(bytes)) => self.incoming.push_back(bytes),
+                    None => {}
+                }
+                let mut copy = BytesMut::with_capacity(SMALL_CHUNK);
+                copy.extend_from_slice(&chunk);
+                self.incoming.push_back(copy.freeze());
+            }
+        }
+    }
+
     fn new(can_send: bool, can_receive: bool) -> Self {
         Self { send_done: !can_send, receive_done: !can_receive, ..Self::default() }
+    }
+
+    /// Whether the owner waits to hear that everything was taken; it is told by the caller.
+    pub(crate) fn take_report(&mut self) -> bool {
+        std::mem::take(&mut self.report)
     }
 
     /// Up to `max` bytes in one piece; several small chunks are joined.
@@ -144,7 +176,7 @@ impl Engine {
             match chunks.next(READ_AHEAD - s.incoming_bytes) {
                 Ok(Some(chunk)) => {
                     s.incoming_bytes += chunk.bytes.len();
-                    s.incoming.push_back(chunk.bytes);
+                    s.push(chunk.bytes);
                 }
                 Ok(None) => {
                     s.receive_end = Some(ReceiveEnd::Finished);

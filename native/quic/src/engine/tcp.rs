@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 pub(super) const READ_SIZE: usize = 64 << 10;
 /// Connections accepted per readiness event.
 const ACCEPTS: usize = 64;
+/// Longest wait; far beyond it, times cannot be added any more.
+pub(super) const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
 const MAX_SLICES: usize = 32;
 
 pub(crate) struct Tcp {
@@ -26,6 +28,8 @@ pub(crate) struct Tcp {
     buffer: BytesMut,
     /// Read from the socket or given by the owner, on its way into the stream.
     pub(super) staged: VecDeque<Bytes>,
+    /// Bytes at the front of `staged` that the owner wrote to the stream before the splice.
+    pub(super) written_before: usize,
     wanted: Option<usize>,
     outgoing: VecDeque<Bytes>,
     report: bool,
@@ -47,6 +51,7 @@ impl Tcp {
             error: None,
             buffer: BytesMut::new(),
             staged: VecDeque::new(),
+            written_before: 0,
             wanted: None,
             outgoing: VecDeque::new(),
             report: false,
@@ -179,7 +184,7 @@ impl Engine {
     }
 
     pub(crate) fn dial_tcp(&mut self, id: Id, remote: SocketAddr, timeout: Duration) {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout.min(MAX_TIMEOUT);
         let started = start_connect(remote).and_then(|s| self.insert_tcp(id, s, Some(deadline)));
         match started {
             Ok(()) => drop(self.timers.insert((deadline, TimerKey::Dial(id)))),

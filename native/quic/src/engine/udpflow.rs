@@ -4,6 +4,7 @@
 use super::conn::Route;
 use super::core::{Engine, KIND_UDP_FLOW, KIND_UDP_LISTENER, TimerKey};
 use super::datagrams::Enqueued;
+use super::tcp::MAX_TIMEOUT;
 use super::types::{Event, FramePrefix, Id, UdpEnd, UdpFlowStats};
 use crate::fragment::Reassembler;
 use bytes::{Bytes, BytesMut};
@@ -35,7 +36,9 @@ pub(crate) struct UdpFlow {
     prefix: FramePrefix,
     idle: Duration,
     last: Instant,
-    reassembler: Reassembler,
+    pub(crate) reassembler: Reassembler,
+    /// A timer will look after the pieces that `reassembler` holds.
+    pub(crate) pieces_watched: bool,
     next_packet: u16,
     stats: UdpFlowStats,
 }
@@ -207,6 +210,7 @@ impl Engine {
 
     fn start_flow(&mut self, id: Id, local: Local, conn: Id, prefix: FramePrefix, idle: Duration) {
         let now = Instant::now();
+        let idle = idle.min(MAX_TIMEOUT);
         let routed = self
             .conns
             .get_mut(&conn)
@@ -218,6 +222,7 @@ impl Engine {
             idle,
             last: now,
             reassembler: Reassembler::default(),
+            pieces_watched: false,
             next_packet: 0,
             stats: UdpFlowStats::default(),
         };
@@ -290,7 +295,7 @@ impl Engine {
         }
         match f.reassembler.insert(payload, now) {
             Ok(Some(whole)) => self.send_down(id, &whole),
-            Ok(None) => {}
+            Ok(None) => self.watch_pieces(id),
             Err(_) => {
                 f.stats.dropped += 1;
                 self.drops.flow_reassembly += 1;
