@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args) -> Result<String, String> {
 fn over_udp(args: &Args, echo: bool) -> Result<String, String> {
     let socket = udp::bind(args.get("listen")?).map_err(|e| e.to_string())?;
     crate::announce(&socket.local_addr().map_err(|e| e.to_string())?.to_string());
-    let mut batch = Batch::new();
+    let mut batch = Batch::default();
     let mut counts = Counts::default();
     loop {
         let n = batch.receive(socket.as_raw_fd(), true).map_err(|e| e.to_string())?;

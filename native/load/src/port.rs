@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Near sides know one far end, far sides answer where a datagram came from.
 pub(crate) enum Port {
-    Udp { socket: UdpSocket, inbox: Batch, outbox: Batch },
+    Udp { socket: UdpSocket, inbox: Box<Batch>, outbox: Box<Batch> },
     Quic { link: Box<Link> },
 }
 
@@ -19,7 +19,7 @@ impl Port {
         if args.get::<String>("via")? == "udp" {
             let socket = udp::bind(SocketAddr::from(([127, 0, 0, 1], 0))).map_err(|e| e.to_string())?;
             socket.connect(args.get::<SocketAddr>("remote")?).map_err(|e| e.to_string())?;
-            return Ok(Self::Udp { socket, inbox: Batch::new(), outbox: Batch::new() });
+            return Ok(Self::Udp { socket, inbox: Box::default(), outbox: Box::default() });
         }
         let mut link = Box::new(Link::new(args)?);
         link.connect("load")?;

@@ -37,8 +37,8 @@ pub(crate) struct Batch {
     pub(crate) count: usize,
 }
 
-impl Batch {
-    pub(crate) fn new() -> Self {
+impl Default for Batch {
+    fn default() -> Self {
         Self {
             bytes: vec![0; BATCH * SLOT],
             // SAFETY: plain data, all zeroes is valid.
@@ -48,7 +48,9 @@ impl Batch {
             count: 0,
         }
     }
+}
 
+impl Batch {
     pub(crate) fn datagram(&self, i: usize) -> &[u8] {
         &self.bytes[i * SLOT..i * SLOT + self.lengths[i]]
     }
