@@ -132,6 +132,7 @@ class RunningAgent implements Agent {
     this.#reloader = new Reloader({
       ...{ component: this.#component, endpoint: this.endpoint, log: this.log, now: this.#clock.now },
       apply: (reloaded) => this.#apply(reloaded),
+      review: () => this.#links.review(),
     });
     this.#operations = await serveAgentOperations(this);
   }

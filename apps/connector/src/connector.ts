@@ -139,7 +139,12 @@ class RunningConnector implements Connector {
       input({ type: 'snapshot', snapshot: component.snapshot });
       this.#health.watch(component.snapshot.content.services);
     };
-    this.#reloader = new Reloader({ component, endpoint: this.#endpoint, log, now: this.#clock.now, apply });
+    const review = () => {
+      this.#links.review();
+      this.#inner.review();
+    };
+    const reload = { component, endpoint: this.#endpoint, log, now: this.#clock.now, apply, review };
+    this.#reloader = new Reloader(reload);
     this.#endpoint.onConnection = this.#inner.admit;
     apply();
   }

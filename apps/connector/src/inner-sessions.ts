@@ -82,6 +82,20 @@ export class InnerSessions {
     input({ type: 'inner-connected', session: session.uid, identity: identity.value });
   };
 
+  /**
+   * Ends the connections of agents that may not stay. An agent whose certificate runs out loses its connection to the
+   * intermediate, and with it the next grant; one that has a new certificate keeps its flows.
+   */
+  review(): void {
+    for (const { uid, connection } of [...this.#byUid.values()]) {
+      const identity = connection && this.#options.verify(connection.peerChain);
+      if (!identity || identity.ok || identity.error.code === 'expired') continue;
+      const { code, detail } = identity.error;
+      this.#options.log.info({ session: uid, code, detail }, 'inner peer no longer accepted');
+      closeRefused(connection, identity.error);
+    }
+  }
+
   accept(uid: SessionUid): void {
     const connection = this.connection(uid);
     if (!connection) return;

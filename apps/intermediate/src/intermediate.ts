@@ -105,7 +105,10 @@ class RunningIntermediate implements Intermediate {
     observeForwarding(this.#metrics, this.#forwarding);
     this.#shell = runCore(this.#core, { ...this.#clock, onOutput: (output) => this.#carryOut(output) });
     const apply = () => input({ type: 'snapshot', snapshot: component.snapshot });
-    this.#reloader = new Reloader({ component, endpoint: this.#endpoint, log, now: this.#clock.now, apply });
+    this.#reloader = new Reloader({
+      ...{ component, endpoint: this.#endpoint, log, now: this.#clock.now, apply },
+      review: (reloaded) => this.#peers.review(reloaded?.trustChanged === true),
+    });
     apply();
     this.#endpoint.onConnection = this.#peers.admit;
   }
@@ -171,6 +174,7 @@ class RunningIntermediate implements Intermediate {
     });
     return new Peers({
       verify: (chain) => this.#component.verifyPeer(chain, ['agent', 'connector'], this.#clock.now()),
+      review: (identity) => this.#component.reviewPeer(identity, this.#clock.now()),
       input,
       onHandshake: (outcome) => handshakes.inc({ outcome }),
       log: this.#log,

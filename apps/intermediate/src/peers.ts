@@ -1,5 +1,5 @@
 import type { PeerIdentity, PeerRefusal } from '@ztna/identity';
-import { ControlStream, closeReason, closeRefused, closeWith, endOrderly } from '@ztna/link';
+import { ControlStream, closeReason, closeRefused, closeWith, endOrderly, refusedError } from '@ztna/link';
 import type { Connection, QuicStream } from '@ztna/quic';
 import type { Logger } from '@ztna/runtime';
 import type { ConnectionKey, IntermediateInput } from '@ztna/session';
@@ -7,6 +7,8 @@ import { type ControlMessage, type Result, type WireError, wireError, wireErrorN
 
 export interface PeersOptions {
   readonly verify: (chain: readonly Uint8Array[]) => Result<PeerIdentity, PeerRefusal>;
+  /** Whether a peer that was let in may stay. */
+  readonly review: (identity: PeerIdentity) => PeerRefusal | undefined;
   readonly input: (input: IntermediateInput) => void;
   readonly onHandshake: (outcome: PeerRefusal['code'] | 'accepted') => void;
   readonly log: Logger;
@@ -49,6 +51,19 @@ export class Peers {
     input({ type: 'peer-connected', peer: key, identity: peer.identity });
     if (!peer.ending) connection.accept();
   };
+
+  /** Ends the connections of peers that may not stay; `anew` verifies their chains, as after a change of roots. */
+  review(anew: boolean): void {
+    const { verify, review, input, log } = this.#options;
+    for (const { key, identity, connection, ending } of [...this.#peers.values()]) {
+      if (ending) continue;
+      const verified = anew ? verify(connection.peerChain) : undefined;
+      const refusal = verified?.ok === false ? verified.error : review(identity);
+      if (refusal === undefined) continue;
+      log.info({ id: identity.id, code: refusal.code, detail: refusal.detail }, 'peer no longer accepted');
+      input({ type: 'peer-refused', peer: key, error: refusedError(refusal) });
+    }
+  }
 
   connection(key: ConnectionKey): Connection | undefined {
     return this.#peers.get(key)?.connection;

@@ -6,6 +6,6 @@ export * from './local.ts';
 export * from './snapshot/envelope.ts';
 export type { KeyPair } from './snapshot/signer.ts';
 export * from './snapshot/store.ts';
-export { type PeerExpectation, type PeerIdentity, verifyPeer } from './verify/peer.ts';
+export { type PeerExpectation, type PeerIdentity, reviewPeer, verifyPeer } from './verify/peer.ts';
 export { type PeerRefusal, type PeerRefusalCode, refusalError } from './verify/refusal.ts';
 export { readTrustBundle, type TrustBundle } from './verify/trust.ts';

@@ -7,7 +7,7 @@ import type { PeerIdentity } from './verify/peer.ts';
 import { derOfPem, readTrustBundle, splitPem, type TrustBundle } from './verify/trust.ts';
 
 /** The component's own identity, as its files say. */
-export interface LocalIdentity extends PeerIdentity {
+export interface LocalIdentity extends Omit<PeerIdentity, 'authorities'> {
   readonly trustDomain: string;
   /** PEM, leaf first: `certChain` of the QUIC endpoint. */
   readonly certChain: string;

@@ -1,6 +1,6 @@
 import type { PeerRefusal } from '@ztna/identity';
 import type { CloseInfo } from '@ztna/quic';
-import { type WireError, type WireErrorCode, wireErrorCode, wireErrorNumber } from '@ztna/wire';
+import { type WireError, type WireErrorCode, wireError, wireErrorCode, wireErrorNumber } from '@ztna/wire';
 
 /** Longest reason phrase of CONNECTION_CLOSE that is sent, in characters. */
 const MAX_REASON = 200;
@@ -17,7 +17,12 @@ export function closeWith(connection: Closable, error: Pick<WireError, 'code' | 
 
 /** Closes a connection whose certificate is not acceptable. The reason names the kind of refusal, no detail. */
 export function closeRefused(connection: Closable, refusal: PeerRefusal): void {
-  closeWith(connection, { code: codeOf(refusal), message: `certificate refused: ${refusal.code}` });
+  closeWith(connection, refusedError(refusal));
+}
+
+/** What a peer is told of its certificate. */
+export function refusedError(refusal: PeerRefusal): WireError {
+  return wireError(codeOf(refusal), `certificate refused: ${refusal.code}`);
 }
 
 /** The number of an error as the code of a close or reset. */
@@ -30,6 +35,11 @@ export function closeReason({ kind, code, reason }: CloseInfo): string {
   const isApplication = kind === 'peer' || kind === 'local';
   const name = isApplication && code ? (wireErrorCode(code) ?? `code ${code}`) : undefined;
   return [kind, name, reason].filter(Boolean).join(': ');
+}
+
+/** The error with which the peer closed; undefined when it ended in another way. */
+export function peerCode({ kind, code }: CloseInfo): WireErrorCode | undefined {
+  return kind === 'peer' && code ? wireErrorCode(code) : undefined;
 }
 
 function codeOf({ code }: PeerRefusal): WireErrorCode {

@@ -5,6 +5,7 @@ import {
   loadTrustBundle,
   type PeerIdentity,
   type PeerRefusal,
+  reviewPeer,
   signGrant,
   verifyGrant,
   verifyPeer,
@@ -40,6 +41,8 @@ export interface Reloaded {
   readonly refused: ZtnaError | undefined;
   /** The certificate is for another key: grants bound to the one before are of no use any more. */
   readonly keyChanged: boolean;
+  /** Other roots are trusted: who was let in by the ones before has to be verified anew. */
+  readonly trustChanged: boolean;
 }
 
 /**
@@ -87,13 +90,17 @@ export class Component<R extends ComponentRole> {
 
   /** Reads all files again. Throws a ZtnaError and changes nothing when one cannot be used. */
   reload(nowMs: number): Reloaded {
-    const before = this.#loaded.identity;
+    const { identity: before, trust } = this.#loaded;
     const loaded = load(this.role, this.files, nowMs);
     if (loaded.identity.id !== before.id) {
       throw unusable(`the new certificate is for ${loaded.identity.id}, this process is ${before.id}`);
     }
     this.#loaded = loaded;
-    return { refused: loaded.refused, keyChanged: loaded.identity.keyThumbprint !== before.keyThumbprint };
+    return {
+      refused: loaded.refused,
+      keyChanged: loaded.identity.keyThumbprint !== before.keyThumbprint,
+      trustChanged: loaded.trust.pem !== trust.pem,
+    };
   }
 
   /** Who a peer is, by the trust and the revocations in force. For after every handshake, resumed or not. */
@@ -103,6 +110,11 @@ export class Component<R extends ComponentRole> {
     nowMs: number,
   ): Result<PeerIdentity, PeerRefusal> {
     return verifyPeer(chain, nowMs, { ...this.#expectation(), roles });
+  }
+
+  /** Whether a peer that was let in may stay, by the revocations in force now. */
+  reviewPeer(peer: PeerIdentity, nowMs: number): PeerRefusal | undefined {
+    return reviewPeer(peer, nowMs, this.#loaded.snapshot.content.revoked);
   }
 
   /** For the session cores: signature, issuer's chain and strict content. */

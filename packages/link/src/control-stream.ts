@@ -34,6 +34,8 @@ export class ControlStream {
   #queuedBytes = 0;
   #writing: Promise<void> | undefined;
   #closed = false;
+  /** `finish` was called: nothing that still comes is of interest, however much it is. */
+  #deaf = false;
   #deadline: NodeJS.Timeout | undefined;
 
   /** Starts to read at once. */
@@ -56,6 +58,7 @@ export class ControlStream {
 
   /** Finishes the stream behind what is queued; resolves when the transport has it all or cannot take it. */
   async finish(): Promise<void> {
+    this.#deaf = true;
     if (this.#closed) return;
     while (this.#writing) await this.#writing;
     this.#closed = true;
@@ -91,18 +94,19 @@ export class ControlStream {
     for (;;) {
       const chunk = await this.#stream.read();
       if (chunk === null) break;
+      if (this.#deaf) continue;
       this.#framer.push(chunk);
       if (!this.#deliver()) return 'the control stream cannot be understood';
       this.#watch();
     }
     const end = this.#framer.finish();
-    if (!end.ok) this.#malformed(end.error);
+    if (!end.ok && !this.#deaf) this.#malformed(end.error);
     return 'the peer ended the control stream';
   }
 
   /** Hands over every whole message; false when the rest cannot be understood. */
   #deliver(): boolean {
-    for (;;) {
+    while (!this.#deaf) {
       const frame = this.#framer.next();
       if (!frame.ok) return this.#malformed(frame.error);
       if (frame.value === undefined) return true;
@@ -114,6 +118,7 @@ export class ControlStream {
         this.#events.onMessage(message.value);
       }
     }
+    return true;
   }
 
   #malformed({ kind, field, detail }: DecodeError): false {

@@ -1,6 +1,6 @@
 export { bindEndpoint } from './bind.ts';
 export { coreClock } from './clock.ts';
-export { closeReason, closeRefused, closeWith, numberOf } from './close.ts';
+export { closeReason, closeRefused, closeWith, numberOf, refusedError } from './close.ts';
 export {
   Component,
   type ComponentFiles,

@@ -2,8 +2,15 @@ import type { PeerIdentity, PeerRefusal } from '@ztna/identity';
 import type { Connection, Endpoint, TransportOptions } from '@ztna/quic';
 import type { Logger } from '@ztna/runtime';
 import type { ConnectionKey, LinkInput, LinkOutput } from '@ztna/session';
-import { ALPN, type IntermediateEntry, type Result, type WireError, wireError } from '@ztna/wire';
-import { closeReason, closeRefused, closeWith } from './close.ts';
+import {
+  ALPN,
+  type IntermediateEntry,
+  type Result,
+  type WireError,
+  type WireErrorCode,
+  wireError,
+} from '@ztna/wire';
+import { closeReason, closeRefused, closeWith, peerCode } from './close.ts';
 import { connectAny } from './connect-any.ts';
 import { ControlStream } from './control-stream.ts';
 import { endOrderly } from './end.ts';
@@ -73,6 +80,18 @@ export class OuterLinks {
     }
   }
 
+  /** Closes the connections to intermediates whose certificate is not acceptable any more. */
+  review(): void {
+    for (const { connection, control } of this.#links.values()) {
+      if (!connection || !control) continue;
+      const identity = this.#options.verify(connection.peerChain);
+      if (identity.ok) continue;
+      const { code, detail } = identity.error;
+      this.#options.log.warn({ code, detail }, 'certificate of intermediate no longer accepted');
+      closeRefused(connection, identity.error);
+    }
+  }
+
   /** Resolves when the orderly ends that are under way are over (bounded). */
   async settled(): Promise<void> {
     await Promise.all(this.#ending);
@@ -114,7 +133,7 @@ export class OuterLinks {
     connection.onEvent = ({ type }) => {
       if (type === 'stalled' || type === 'recovered') input({ type: `outer-${type}`, connection: key });
     };
-    void connection.closed.then((info) => this.#lose(link, closeReason(info)));
+    void connection.closed.then((info) => this.#lose(link, closeReason(info), peerCode(info)));
     connection.accept();
     const stream = await connection.openBi();
     if (link.abort.signal.aborted) return connection.close();
@@ -137,10 +156,10 @@ export class OuterLinks {
     this.#ending.add(ended);
   }
 
-  #lose(link: Link, reason: string): void {
+  #lose(link: Link, reason: string, code?: WireErrorCode): void {
     if (link.lost) return;
     link.lost = true;
     this.#links.delete(link.key);
-    this.#options.input({ type: 'outer-lost', connection: link.key, reason });
+    this.#options.input({ type: 'outer-lost', connection: link.key, reason, ...(code && { code }) });
   }
 }

@@ -10,18 +10,25 @@ export interface ReloaderOptions<R extends ComponentRole> {
   readonly now: () => number;
   /** Everything new is in force: give the core its snapshot. */
   readonly apply: (reloaded: Reloaded) => void;
+  /** After every reload and every half minute: end the connections of peers that may not stay. */
+  readonly review: (reloaded?: Reloaded) => void;
 }
+
+/** Certificates are looked at again so often, in ms: by so much a connection may outlive the peer's. */
+const REVIEW_MS = 30_000;
 
 /** Takes certificate, trust bundle and snapshot into use again, when asked to or when a file is replaced. */
 export class Reloader<R extends ComponentRole> implements Disposable {
   readonly #options: ReloaderOptions<R>;
   readonly #watch: Disposable;
+  readonly #regularly: NodeJS.Timeout;
   #last: Promise<void> = Promise.resolve();
 
   constructor(options: ReloaderOptions<R>) {
     const { component, log } = options;
     const { identity, trust, snapshotFile } = component.files;
     this.#options = options;
+    this.#regularly = setInterval(() => options.review(), REVIEW_MS).unref();
     const files = [identity.certificateFile, identity.privateKeyFile, trust.bundleFile, snapshotFile];
     this.#watch = watchFiles(files, () => {
       this.reload().catch((err: unknown) =>
@@ -38,15 +45,21 @@ export class Reloader<R extends ComponentRole> implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    clearInterval(this.#regularly);
     this.#watch[Symbol.dispose]();
   }
 
   async #reload(): Promise<void> {
-    const { component, endpoint, log, now, apply } = this.#options;
+    const { component, endpoint, log, now, apply, review } = this.#options;
     const reloaded = component.reload(now());
-    // Tickets issued before are dead from here on: revocations and trust count for resumed handshakes too.
-    await endpoint.reload(component.tls);
-    apply(reloaded);
+    try {
+      // Tickets issued before are dead from here on: revocations and trust count for resumed handshakes too.
+      await endpoint.reload(component.tls);
+    } finally {
+      // Whatever becomes of the certificate: what the new snapshot forbids ends now.
+      apply(reloaded);
+      review(reloaded);
+    }
     const { refused, keyChanged } = reloaded;
     if (refused) log.warn({ err: refused }, 'snapshot file refused: the last good one stays in force');
     log.info({ revision: component.snapshot.revision, keyChanged }, 'reloaded');

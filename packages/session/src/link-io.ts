@@ -1,11 +1,17 @@
-import type { ControlMessage, IntermediateEntry, WireError } from '@ztna/wire';
+import type { ControlMessage, IntermediateEntry, WireError, WireErrorCode } from '@ztna/wire';
 import type { ConnectionKey, PeerIdentity } from './types.ts';
 
 /** What an agent or a connector hears of its outer connections. `connection` is the key that the core chose in `connect`. */
 export type LinkInput =
   | { readonly type: 'outer-connected'; readonly connection: ConnectionKey; readonly identity: PeerIdentity }
   /** The connection failed to open or ended, by whatever cause. Also after `disconnect`. */
-  | { readonly type: 'outer-lost'; readonly connection: ConnectionKey; readonly reason: string }
+  | {
+      readonly type: 'outer-lost';
+      readonly connection: ConnectionKey;
+      readonly reason: string;
+      /** The error with which the intermediate closed, when it did. */
+      readonly code?: WireErrorCode;
+    }
   /** Nothing heard for several PTO while sending. */
   | { readonly type: 'outer-stalled'; readonly connection: ConnectionKey }
   | { readonly type: 'outer-recovered'; readonly connection: ConnectionKey }

@@ -4,6 +4,7 @@ import {
   type IntermediateEntry,
   type Revision,
   type WireError,
+  type WireErrorCode,
   wireError,
 } from '@ztna/wire';
 import { Backoff, type BackoffConfig } from './backoff.ts';
@@ -37,6 +38,8 @@ export interface LinkHost {
   onReady(link: OuterLink, connection: ConnectionKey, now: number): void;
   onLost(link: OuterLink, connection: ConnectionKey, now: number): void;
   onMessage(connection: ConnectionKey, message: ControlMessage, now: number): void;
+  /** The intermediate says that this identity was revoked. */
+  onRevoked?(now: number): void;
 }
 
 interface Attempt {
@@ -116,7 +119,7 @@ export class OuterLink {
       case 'outer-connected':
         return this.#onConnected(input.connection, input.identity, now);
       case 'outer-lost':
-        return this.#onLost(input.connection, input.reason, now);
+        return this.#onLost(input.connection, input.reason, now, input.code);
       case 'outer-stalled':
         return this.#leave(input.connection, now);
       case 'outer-recovered':
@@ -214,6 +217,7 @@ export class OuterLink {
         code: message.error.code,
         message: message.error.message,
       });
+      if (message.error.code === 'revoked') this.#host.onRevoked?.(now);
       return this.#refuse(message.error, now);
     }
     if (message.type !== 'hello' || !this.#attempt?.helloSent) {
@@ -249,7 +253,8 @@ export class OuterLink {
     if (this.#active?.connection === connection) this.fail(error, now);
   }
 
-  #onLost(connection: ConnectionKey, reason: string, now: number) {
+  #onLost(connection: ConnectionKey, reason: string, now: number, code?: WireErrorCode) {
+    if (code === 'revoked' && this.owns(connection)) this.#host.onRevoked?.(now);
     this.#host.emit({
       type: 'count',
       metric: 'outer_lost',

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { crafted, DAY, DOMAIN, HOUR, id, issued, LAPTOP, NOW, testAuthority } from '../testing.ts';
 import * as x509 from '../x509.ts';
-import { type PeerExpectation, verifyPeer } from './peer.ts';
+import { type PeerExpectation, reviewPeer, verifyPeer } from './peer.ts';
 import { refusalError } from './refusal.ts';
 
 let ca: Awaited<ReturnType<typeof testAuthority>>;
@@ -24,6 +24,7 @@ describe('a peer is who its leaf says', () => {
         id: LAPTOP,
         tenant: 'default',
         role: 'agent',
+        authorities: [new X509Certificate(ca.issuing.certificate).serialNumber.toLowerCase()],
         serial: node.serialNumber.toLowerCase(),
         notAfterMs: Date.parse(node.validTo),
         keyThumbprint: expect.stringMatching(/^[0-9a-f]{64}$/),
@@ -189,6 +190,17 @@ describe('revocation', () => {
     ]) {
       expect(codeOf(agent, { revoked: [id('agent/else'), entry] })).toBe('revoked');
     }
+  });
+  it('ends the stay of a peer that was let in, and so does time', () => {
+    const peer = verifyPeer(agent, NOW, expected());
+    if (!peer.ok) throw new Error(peer.error.detail);
+    const authority = new X509Certificate(ca.issuing.certificate).serialNumber.toLowerCase();
+    const { id: name, serial, keyThumbprint, notAfterMs } = peer.value;
+    for (const entry of [name, `serial:${serial}`, `key:${keyThumbprint}`, `serial:${authority}`]) {
+      expect(reviewPeer(peer.value, NOW, [entry])).toMatchObject({ code: 'revoked' });
+    }
+    expect(reviewPeer(peer.value, notAfterMs, ['serial:1234'])).toBeUndefined();
+    expect(reviewPeer(peer.value, notAfterMs + 1_000, [])).toMatchObject({ code: 'expired' });
   });
   it('of somebody else changes nothing', () => {
     expect(codeOf(agent, { revoked: [id('agent/else'), 'serial:1234', `key:${'0'.repeat(64)}`] })).toBe('ok');

@@ -21,6 +21,9 @@ export interface PeerIdentity {
   readonly keyThumbprint: KeyThumbprint;
   /** Lower-case hexadecimal. */
   readonly serial: string;
+  /** Serials of the authorities that it presented, in their order. */
+  readonly authorities: readonly string[];
+  /** Until when all that it presented is valid. */
   readonly notAfterMs: number;
 }
 
@@ -63,6 +66,24 @@ export function verifyPeer(
   return identify(leaf, certificates, expected);
 }
 
+/**
+ * Judges a peer again that `verifyPeer` let in: time passes and lists of revocations grow while a connection lives.
+ * Cheap enough for every connection at every reload. Undefined: it may stay. Says nothing of a changed trust bundle.
+ */
+export function reviewPeer(
+  peer: PeerIdentity,
+  nowMs: number,
+  revoked: readonly string[],
+): PeerRefusal | undefined {
+  const { id, serial, keyThumbprint, authorities, notAfterMs } = peer;
+  if (nowMs >= notAfterMs + 1000) {
+    return refuse('expired', `${id} was valid until ${new Date(notAfterMs).toISOString()}`).error;
+  }
+  const above = authorities.find((authority) => isRevoked(revoked, { serial: authority }));
+  if (above !== undefined) return refuse('revoked', `authority with serial ${above} above ${id}`).error;
+  return isRevoked(revoked, { id, serial, keyThumbprint }) ? refuse('revoked', id).error : undefined;
+}
+
 function identify(
   leaf: Certificate,
   chain: readonly Certificate[],
@@ -96,7 +117,8 @@ function identify(
       role: parts.role,
       keyThumbprint: thumbprint.value,
       serial: leaf.serial,
-      notAfterMs: leaf.notAfterMs,
+      authorities: chain.slice(1).map(({ serial }) => serial),
+      notAfterMs: Math.min(...chain.map(({ notAfterMs }) => notAfterMs)),
     },
   };
 }

@@ -127,6 +127,35 @@ describe('AgentCore', () => {
     expect.unreachable('the flow must fail');
   });
 
+  it.each([
+    ['in a message', 'message'],
+    ['by the code of the close', 'close'],
+  ])('ends its sessions at once when the intermediate says %s that it was revoked', (_, how) => {
+    const { core, offer } = arrange();
+    offer({});
+    core.handleInput(
+      { type: 'inner-connected', session: UID, identity: identityOf('connector', 'near') },
+      NOW,
+    );
+    outputs(core);
+    const connection = 1 as ConnectionKey;
+    const message = { type: 'error', error: wireError('revoked', 'gone') } as const;
+    if (how === 'message') core.handleInput({ type: 'message', connection, message }, NOW);
+    else core.handleInput({ type: 'outer-lost', connection, reason: 'closed', code: 'revoked' }, NOW);
+    expect(outputs(core)[0]).toMatchObject({ type: 'close-inner', session: UID, error: { code: 'revoked' } });
+    expect(core.stats()).toMatchObject({ sessions: 0, queuedFlows: 0 });
+  });
+
+  it('keeps its sessions when the intermediate closes for another reason', () => {
+    const { core, offer } = arrange();
+    offer({});
+    core.handleInput(
+      { type: 'outer-lost', connection: 1 as ConnectionKey, reason: 'closed', code: 'going-away' },
+      NOW,
+    );
+    expect(core.stats().sessions).toBe(1);
+  });
+
   it('says at once that a service is unknown, and bounds the queue', () => {
     const core = makeCore({ maxQueuedFlows: 2 });
     const want = (flow: number, name: string) =>

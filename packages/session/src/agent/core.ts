@@ -121,6 +121,7 @@ function linkHost(state: AgentState): LinkHost {
       }
     },
     onMessage: (connection, message, now) => onMessage(state, connection, message, now),
+    onRevoked: (now) => onRevoked(state, now),
   };
 }
 
@@ -163,6 +164,7 @@ function onError(state: AgentState, error: WireError, now: number) {
   state.count('request_failed', error.code);
   const request = state.settle(error.requestId);
   if (!request) {
+    if (error.requestId === 0 && error.code === 'revoked') onRevoked(state, now);
     if (error.requestId === 0)
       state.event('warn', 'intermediate.error', { code: error.code, message: error.message });
     return;
@@ -177,6 +179,15 @@ function onError(state: AgentState, error: WireError, now: number) {
       return onExtendFailed(state, request, error, now);
     default:
       unreachable(request);
+  }
+}
+
+/** This identity was revoked: nothing goes on until grants run out, and nobody waits for what cannot come. */
+function onRevoked(state: AgentState, now: number) {
+  const error = wireError('revoked', 'this identity was revoked; enrol again if that was a mistake');
+  for (const service of [...state.demands.keys()]) failDemand(state, service, error);
+  for (const session of [...state.sessions.values()]) {
+    endSession(state, session, error, now, { told: true });
   }
 }
 

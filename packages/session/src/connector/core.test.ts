@@ -176,6 +176,36 @@ describe('ConnectorCore', () => {
     expect(plane.revision).toBe(1);
   });
 
+  it('lets one agent have only its share of the dials under way', () => {
+    const { core, open } = withSession({ maxPendingDialsPerAgent: 2 });
+    for (const key of [1, 2, 3]) open({}, key);
+    expect(sent(core).map((output) => output.type)).toEqual(['dial', 'dial', 'refuse-flow', 'record']);
+    core.handleInput({ type: 'dial-failed', flow: 1 as FlowKey, code: 'internal', reason: 'x' }, NOW);
+    outputs(core);
+    open({}, 4);
+    expect(sent(core)).toMatchObject([{ type: 'dial', flow: 4 }]);
+    expect(core.stats().pendingDials).toBe(2);
+  });
+
+  it('believes no grant that is valid for years', () => {
+    const { core, offer } = arrange();
+    offer({ notAfterMs: NOW + 400 * 86_400_000 });
+    expect(sent(core)).toMatchObject([{ message: { error: { code: 'grant-invalid' } } }]);
+  });
+
+  it('prolongs nothing under a snapshot that has expired', () => {
+    const { core, plane, connection } = withSession();
+    const snapshot = { ...plane.forConnector('near'), expiresAtMs: NOW + 1_000 };
+    core.handleInput({ type: 'snapshot', snapshot }, NOW);
+    const grant = grantFor(plane, { notBeforeMs: NOW + 2_000, notAfterMs: NOW + 3_600_000 });
+    core.handleInput(
+      { type: 'message', connection, message: { type: 'grantUpdate', requestId: 0, sessionUid: UID, grant } },
+      NOW + 2_000,
+    );
+    core.handleTimeout(NOW + 600_000);
+    expect(core.stats().sessions).toBe(0);
+  });
+
   it('lets a flow wait a second for the grant update that it overtook', () => {
     const { core, open, plane, connection } = withSession({}, 'far');
     open({ service: 'mail' as typeof WEB });

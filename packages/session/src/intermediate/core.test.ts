@@ -54,6 +54,35 @@ describe('IntermediateCore', () => {
     expect(core.stats()).toMatchObject({ sessions: 0, offers: 0, timers: 0 });
   });
 
+  it('lets nobody fill it with connections that never say Hello', () => {
+    const { core } = arrange({ maxSilentPerIdentity: 2 });
+    const connect = (peer: number, name: string) =>
+      core.handleInput(
+        { type: 'peer-connected', peer: peer as ConnectionKey, identity: identityOf('agent', name) },
+        NOW,
+      );
+    for (const peer of [11, 12, 13]) connect(peer, 'phone');
+    connect(14, 'laptop');
+    expect(outputs(core)).toMatchObject([{ type: 'close-peer', peer: 13, error: { code: 'limit' } }]);
+    core.handleInput(from(11 as ConnectionKey, PEER_HELLO), NOW);
+    connect(15, 'phone');
+    expect(core.stats().peers).toBe(6);
+  });
+
+  it('ends the sessions of a peer whose certificate was revoked by serial, which only the shell knows', () => {
+    const { core, open, answer } = arrange();
+    answer(open());
+    outputs(core);
+    core.handleInput({ type: 'peer-refused', peer: AGENT, error: wireError('revoked', 'serial') }, NOW);
+    expect(outputs(core).map((output) => output.type)).toEqual([
+      'remove-rule',
+      'remove-rule',
+      'send',
+      'close-peer',
+    ]);
+    expect(core.stats()).toMatchObject({ sessions: 0, peers: 1 });
+  });
+
   it.each([
     ['a service that no rule allows', 'games', 'not-authorized'],
     ['a service that does not exist', 'nothing', 'not-authorized'],

@@ -50,6 +50,11 @@ export class IntermediateCore implements Core<IntermediateInput, IntermediateOut
         if (peer) forgetPeer(state, peer, now, false);
         return;
       }
+      case 'peer-refused': {
+        const peer = state.peers.get(input.peer);
+        if (peer) closePeer(state, peer, input.error, now);
+        return;
+      }
       case 'snapshot':
         return onSnapshot(state, input.snapshot, now);
       case 'drain': {

@@ -17,6 +17,8 @@ export type IntermediateInput =
     }
   /** The outer connection ended, by whatever cause. Also after `close-peer`. */
   | { readonly type: 'peer-gone'; readonly peer: ConnectionKey; readonly reason: string }
+  /** Its certificate was looked at again and is not acceptable any more. */
+  | { readonly type: 'peer-refused'; readonly peer: ConnectionKey; readonly error: WireError }
   /** Replaces the snapshot in force; live sessions are judged anew. */
   | { readonly type: 'snapshot'; readonly snapshot: IntermediateSnapshot }
   /** Nothing new from now on; peers are told to go to `alternatives` (names) before the deadline. */
