@@ -14,7 +14,8 @@ export declare class NativeEndpoint {
   connect(conn: number, remote: string, serverName: string, alpn: Array<string>, transport: NativeTransport): void
   accept(conn: number): void
   close(conn: number, code: number, reason: string): void
-  openStream(conn: number, bidi: boolean, request: number): void
+  /** `stream` is the id that QUIC will give it: the caller counts the streams that it opens. */
+  openStream(conn: number, stream: number): void
   read(conn: number, stream: number, max: number): void
   write(conn: number, stream: number, data: Uint8Array, finish: boolean, report: boolean): void
   resetStream(conn: number, stream: number, code: number): void
@@ -40,7 +41,9 @@ export declare class NativeEndpoint {
   tcpWrite(socket: number, data: Uint8Array, report: boolean): void
   tcpClose(socket: number, reset: boolean): void
   spliceSend(conn: number, stream: number, socket: number, first: Uint8Array): void
-  spliceReceive(conn: number, stream: number, socket: number, first: Uint8Array): void
+  spliceReceive(conn: number, stream: number, socket: number, first: Uint8Array, expect?: Uint8Array | undefined | null): void
+  /** Answered by `tcp-connected`. */
+  spliceDial(conn: number, stream: number, socket: number, remote: string, timeoutMs: number, preamble: Uint8Array, first: Uint8Array): void
   /** Binds a UDP socket for local peers and returns its address. */
   listenUdp(listener: number, listen: string, socks: boolean): string
   bindUdpPeer(flow: number, listener: number, peer: number, conn: number, prefix: NativePrefix, idleMs: number): void
@@ -92,7 +95,6 @@ export type NativeEvent =
   | { type: 'connected'; conn: number; isServer: boolean; remote: string; via?: number; alpn: string; peerChain: Array<Buffer>; resumed: boolean; maxDatagram: number }
   | { type: 'closed'; conn: number; kind: string; code?: number; reason: string }
   | { type: 'stream-opened'; conn: number; stream: number; bidi: boolean; first: Buffer }
-  | { type: 'opened-stream'; request: number; stream?: number }
   | { type: 'read'; conn: number; stream: number; data?: Buffer; cut?: number }
   | { type: 'written'; conn: number; stream: number; cut?: number }
   | { type: 'datagrams'; conn: number; batch: Array<Buffer> }
@@ -110,6 +112,7 @@ export type NativeEvent =
   | { type: 'tcp-read'; socket: number; data?: Buffer; error?: string }
   | { type: 'tcp-written'; socket: number; error?: string }
   | { type: 'splice-done'; conn: number; stream: number; sent: number; received: number; end: string }
+  | { type: 'splice-matched'; conn: number; stream: number; matched: boolean }
   | { type: 'udp-peer'; listener: number; peer: number; remote: string; header: Buffer }
   | { type: 'udp-flow-closed'; flow: number; end: string; stats: NativeUdpFlowStats }
   | { type: 'reloaded'; request: number; error?: string }

@@ -96,7 +96,7 @@ describe('a session from agent to backend', () => {
     expect(flow.connection.sendDatagram(datagram)).toBe(true);
     expect(Buffer.from(await answered)).toEqual(Buffer.from(datagram));
     await flow.stream.finish();
-    await expect.poll(() => records.at(-1)).toMatchObject({ service: 'dns', sent: 1, received: 1 });
+    await expect.poll(() => records.at(-1)).toMatchObject({ service: 'dns', sent: 4, received: 4 });
   });
 });
 

@@ -104,7 +104,6 @@ class RunningConnector implements Connector {
     this.#endpoint.onFailure = (error: QuicError) => failed.reject(error);
     const input = (event: ConnectorInput) => this.#input(event);
     const dialer = new Dialer({
-      endpoint: this.#endpoint,
       timeoutMs: config.dialTimeoutMs,
       ownPorts: () => this.#ownPorts(),
     });
@@ -131,6 +130,7 @@ class RunningConnector implements Connector {
     this.#shell = runCore(this.#core, { ...this.#clock, onOutput: (output) => this.#carryOut(output) });
     this.#health = new Health({
       dialer,
+      endpoint: this.#endpoint,
       settings: config.health,
       onWithdrawn: (services) => input({ type: 'withdrawn', services }),
       log,

@@ -1,11 +1,10 @@
 import { type Resolver, resolveHost, systemResolver } from '@ztna/link';
-import { type Endpoint, QuicError, type TcpSocket } from '@ztna/quic';
+import { QuicError } from '@ztna/quic';
 import type { DialFailure } from '@ztna/session';
 import { formatHostPort, type HostPort, type Target } from '@ztna/wire';
 import { type FilterOptions, forbids } from './address-filter.ts';
 
 export interface DialerOptions {
-  readonly endpoint: Pick<Endpoint, 'dialTcp'>;
   /** For a whole dial: name resolution and all addresses, in ms. */
   readonly timeoutMs: number;
   /** Ports on which this process listens, as of now. */
@@ -21,7 +20,10 @@ export interface DialRefusal {
 }
 
 export type Resolved = { readonly ok: true; readonly addresses: readonly string[] } | DialRefusal;
-export type Dialled = { readonly ok: true; readonly socket: TcpSocket } | DialRefusal;
+export type Dialled<T> = { readonly ok: true; readonly value: T } | DialRefusal;
+
+/** One attempt. Throws a QuicError ERR_TCP_*. */
+export type Attempt<T> = (address: string, timeoutMs: number) => Promise<T>;
 
 type Place = Pick<Target, 'backend' | 'allowLocal'>;
 
@@ -49,8 +51,8 @@ export class Dialer {
     return { ok: true, addresses };
   }
 
-  /** Connects to the first address that answers. */
-  async tcp(target: Place, timeoutMs = this.#options.timeoutMs): Promise<Dialled> {
+  /** Tries the addresses of a backend in order; gives what the first success gave. */
+  async tcp<T>(target: Place, attempt: Attempt<T>, timeoutMs = this.#options.timeoutMs): Promise<Dialled<T>> {
     const deadline = performance.now() + timeoutMs;
     const resolved = await this.resolve(target, timeoutMs);
     if (!resolved.ok) return resolved;
@@ -60,9 +62,12 @@ export class Dialer {
       if (left <= 0) break;
       // Later addresses get their turn even when the first one says nothing.
       const share = left / (resolved.addresses.length - index);
-      const dialled = await this.#dial(address, Math.max(1, Math.round(share)));
-      if (dialled.ok) return dialled;
-      last = dialled;
+      const limit = Math.max(1, Math.round(share));
+      try {
+        return { ok: true, value: await attempt(address, limit) };
+      } catch (error) {
+        last = dialError(error, limit);
+      }
     }
     return last;
   }
@@ -79,16 +84,9 @@ export class Dialer {
     );
     return Promise.race([resolving, late.promise]).finally(() => clearTimeout(timer));
   }
-
-  async #dial(address: string, timeoutMs: number): Promise<Dialled> {
-    try {
-      return { ok: true, socket: await this.#options.endpoint.dialTcp({ address, timeoutMs }) };
-    } catch (error) {
-      return dialError(error, timeoutMs);
-    }
-  }
 }
 
+/** What an attempt threw, as the agent is told it. */
 function dialError(error: unknown, timeoutMs: number): DialRefusal {
   switch (error instanceof QuicError ? error.code : undefined) {
     case 'ERR_TCP_REFUSED':

@@ -1,5 +1,5 @@
 import { numberOf, readFrame } from '@ztna/link';
-import type { Connection, Endpoint, QuicStream, TcpSocket, UdpFlow } from '@ztna/quic';
+import type { Connection, Endpoint, QuicStream, UdpFlow } from '@ztna/quic';
 import { type ConnectorInput, FLOW_HEADER_TIMEOUT_MS, type FlowKey } from '@ztna/session';
 import {
   decodeFlowOpen,
@@ -29,12 +29,16 @@ export interface FlowsOptions {
   readonly maxFlows: number;
 }
 
+/** FlowResult without an error, as it goes over the wire. */
+const FLOW_IS_OPEN = encodeFrame(encodeFlowResult({}));
+
 interface Flow {
   readonly key: FlowKey;
   readonly session: SessionUid;
   readonly stream: QuicStream;
   readonly open: FlowOpen;
-  tcp: TcpSocket | undefined;
+  /** The stream is joined to the backend's connection, and the agent was told so. */
+  joined: boolean;
   udp: UdpFlow | undefined;
 }
 
@@ -70,7 +74,7 @@ export class Flows {
     if (!open) return abort(stream, wireError('protocol', 'no FlowOpen'));
     const key = ++this.#lastKey as FlowKey;
     if (!this.#claimId(session, open, key)) return abort(stream, wireError('protocol', 'flow id in use'));
-    this.#flows.set(key, { key, session, stream, open, tcp: undefined, udp: undefined });
+    this.#flows.set(key, { key, session, stream, open, joined: false, udp: undefined });
     const { protocol: transport, service, port, subject, traceId } = open;
     this.#options.input({
       type: 'flow-opened',
@@ -99,19 +103,15 @@ export class Flows {
   async answer(key: FlowKey): Promise<void> {
     const flow = this.#flows.get(key);
     if (!flow) return;
-    const { stream, tcp, udp } = flow;
+    const { stream, joined, udp } = flow;
+    if (joined) return this.#closed(flow, await untilSpliceEnd(stream));
     try {
-      await stream.write(encodeFrame(encodeFlowResult({})));
+      await stream.write(FLOW_IS_OPEN);
     } catch (error) {
       discard(flow);
       return this.#closed(flow, { sent: 0, received: 0, reason: reasonOf(error) });
     }
-    if (stream.connection.isClosed) {
-      discard(flow);
-      return this.#closed(flow, { sent: 0, received: 0, reason: 'closed' });
-    }
-    if (tcp) this.#closed(flow, await splice(stream, tcp));
-    else if (udp) this.#closed(flow, await this.#untilUdpEnd(stream, udp));
+    if (udp) this.#closed(flow, await this.#untilUdpEnd(stream, udp));
   }
 
   /** Tells the agent why there is no flow. */
@@ -137,9 +137,13 @@ export class Flows {
     abort(flow.stream, error);
   }
 
+  /** Dials, and joins the stream to the backend at once: the core has decided before. */
   async #dialTcp(flow: Flow, target: Target) {
-    const dialled = await this.#options.dialer.tcp(target);
-    if (dialled.ok) flow.tcp = dialled.socket;
+    const { stream } = flow;
+    const dialled = await this.#options.dialer.tcp(target, (address, timeoutMs) =>
+      stream.spliceDial({ address, timeoutMs, preamble: FLOW_IS_OPEN }),
+    );
+    flow.joined = dialled.ok;
     return dialled;
   }
 
@@ -224,10 +228,8 @@ async function readToEnd(stream: QuicStream): Promise<void> {
   while ((await stream.read()) !== null);
 }
 
-/** Joins both directions natively until both have ended. `sent`: bytes towards the backend. */
-async function splice(stream: QuicStream, socket: TcpSocket): Promise<Figures> {
-  stream.spliceSend(socket);
-  stream.spliceRecv(socket);
+/** Both directions pass natively. `sent`: bytes towards the backend. */
+async function untilSpliceEnd(stream: QuicStream): Promise<Figures> {
   const { sent, received, reason } = await stream.spliceDone;
   return { sent: received, received: sent, reason };
 }
@@ -239,8 +241,8 @@ function abort(stream: QuicStream, error: WireError): void {
 }
 
 /** Gives up what was dialled for a flow that is not wanted any more. */
-function discard({ tcp, udp }: Flow): void {
-  tcp?.reset();
+function discard({ joined, stream, udp }: Flow): void {
+  if (joined) abort(stream, wireError('going-away', 'not wanted any more'));
   udp?.close();
 }
 

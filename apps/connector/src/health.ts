@@ -1,3 +1,4 @@
+import type { Endpoint } from '@ztna/quic';
 import type { Logger } from '@ztna/runtime';
 import type { ConnectorConfig } from '@ztna/runtime/config';
 import type { ConnectorService, ServiceName } from '@ztna/wire';
@@ -5,6 +6,7 @@ import type { Dialer } from './dial.ts';
 
 export interface HealthOptions {
   readonly dialer: Pick<Dialer, 'tcp'>;
+  readonly endpoint: Pick<Endpoint, 'dialTcp'>;
   readonly settings: ConnectorConfig['health'];
   readonly onWithdrawn: (services: ReadonlySet<ServiceName>) => void;
   readonly log: Logger;
@@ -71,12 +73,13 @@ export class Health implements Disposable {
   }
 
   async #answers({ targets }: ConnectorService): Promise<boolean> {
-    const { dialer, settings } = this.#options;
+    const { dialer, endpoint, settings } = this.#options;
+    const attempt = (address: string, timeoutMs: number) => endpoint.dialTcp({ address, timeoutMs });
     const dials = targets
       .filter(({ transport }) => transport === 'tcp')
       .map(async (target) => {
-        const dialled = await dialer.tcp(target, settings.timeoutMs);
-        if (dialled.ok) dialled.socket.close();
+        const dialled = await dialer.tcp(target, attempt, settings.timeoutMs);
+        if (dialled.ok) dialled.value.close();
         return dialled.ok;
       });
     return (await Promise.all(dials)).includes(true);

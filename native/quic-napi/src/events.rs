@@ -91,10 +91,6 @@ pub enum NativeEvent {
         bidi: bool,
         first: Buffer,
     },
-    OpenedStream {
-        request: u32,
-        stream: Option<f64>,
-    },
     /// No data and no cut: the end.
     Read {
         conn: u32,
@@ -174,6 +170,11 @@ pub enum NativeEvent {
         received: f64,
         end: String,
     },
+    SpliceMatched {
+        conn: u32,
+        stream: f64,
+        matched: bool,
+    },
     UdpPeer {
         listener: u32,
         peer: u32,
@@ -240,9 +241,6 @@ impl From<Event> for NativeEvent {
             Event::StreamOpened { conn, stream, bidi, first } => {
                 Self::StreamOpened { conn, stream: stream as f64, bidi, first: buffer(&first) }
             }
-            Event::OpenedStream { request, stream } => {
-                Self::OpenedStream { request, stream: stream.map(|s| s as f64) }
-            }
             Event::Read { conn, stream, data } => {
                 let (data, cut) = match data {
                     Ok(data) => (data.as_ref().map(buffer), None),
@@ -287,6 +285,9 @@ impl From<Event> for NativeEvent {
                 received: received as f64,
                 end: splice_end(end).into(),
             },
+            Event::SpliceMatched { conn, stream, matched } => {
+                Self::SpliceMatched { conn, stream: stream as f64, matched }
+            }
             Event::UdpPeer { listener, peer, remote, header } => {
                 Self::UdpPeer { listener, peer, remote: remote.to_string(), header: buffer(&header) }
             }

@@ -105,9 +105,10 @@ impl NativeEndpoint {
         self.send(Command::Close { conn, code: unsigned(code), reason: Bytes::from(reason) });
     }
 
+    /// `stream` is the id that QUIC will give it: the caller counts the streams that it opens.
     #[napi]
-    pub fn open_stream(&self, conn: u32, bidi: bool, request: u32) {
-        self.send(Command::OpenStream { conn, bidi, request });
+    pub fn open_stream(&self, conn: u32, stream: f64) {
+        self.send(Command::OpenStream { conn, stream: unsigned(stream) });
     }
 
     #[napi]
@@ -254,8 +255,47 @@ impl NativeEndpoint {
     }
 
     #[napi]
-    pub fn splice_receive(&self, conn: u32, stream: f64, socket: u32, first: Uint8Array) {
-        self.send(Command::SpliceReceive { conn, stream: unsigned(stream), socket, first: bytes(&first) });
+    pub fn splice_receive(
+        &self,
+        conn: u32,
+        stream: f64,
+        socket: u32,
+        first: Uint8Array,
+        expect: Option<Uint8Array>,
+    ) {
+        let expect = expect.as_ref().map(bytes).unwrap_or_default();
+        self.send(Command::SpliceReceive {
+            conn,
+            stream: unsigned(stream),
+            socket,
+            first: bytes(&first),
+            expect,
+        });
+    }
+
+    /// Answered by `tcp-connected`.
+    #[napi]
+    #[allow(clippy::too_many_arguments)]
+    pub fn splice_dial(
+        &self,
+        conn: u32,
+        stream: f64,
+        socket: u32,
+        remote: String,
+        timeout_ms: f64,
+        preamble: Uint8Array,
+        first: Uint8Array,
+    ) -> Result<()> {
+        self.send(Command::SpliceDial {
+            conn,
+            stream: unsigned(stream),
+            socket,
+            remote: address("backend", &remote)?,
+            timeout: millis(timeout_ms),
+            preamble: bytes(&preamble),
+            first: bytes(&first),
+        });
+        Ok(())
     }
 
     /// Binds a UDP socket for local peers and returns its address.

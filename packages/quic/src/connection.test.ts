@@ -48,12 +48,12 @@ describe('a connection', () => {
     await using p = await pair();
     p.a.close();
     await p.a.closed;
-    await expect(p.a.openBi()).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    expect(() => p.a.openBi()).toThrow(expect.objectContaining({ code: 'ERR_CLOSED' }));
   });
 
   it('leaves nobody waiting on its streams', async () => {
     await using p = await pair();
-    const stream = await p.a.openBi();
+    const stream = p.a.openBi();
     const reading = stream.read();
     const spliced = stream.spliceDone;
     p.a.close();
@@ -65,19 +65,11 @@ describe('a connection', () => {
     expect((await stream.spliceDone).reason).toBe('closed');
   });
 
-  it('gives no usable stream when it closes while one is opened', async () => {
-    await using p = await pair();
-    const opening = p.a.openBi();
-    p.a.close();
-    const used = opening.then((stream) => stream.read());
-    await expect(used).rejects.toMatchObject({ code: 'ERR_CLOSED' });
-  });
-
   it('carries a megabyte both ways on one stream', async () => {
     await using p = await pair();
     const sent = Buffer.alloc(1 << 20, 'x');
     const incoming = nextStream(p.b);
-    const out = await p.a.openBi();
+    const out = p.a.openBi();
     const written = out.write(sent).then(() => out.finish());
     const echo = await incoming;
     const got = await readAll(echo);
@@ -100,10 +92,7 @@ describe('a connection', () => {
     const stream = await a.openBi();
     await stream.write(Buffer.from('early'));
     a.sendDatagram(Buffer.from('early'));
-    // A round trip later the early stream has arrived for certain.
-    a.ping();
-    const stats = await b.stats();
-    expect(stats).toBeDefined();
+    while (((await b.stats())?.datagrams.dropped.not_accepted ?? 0) === 0);
     expect(seen).toEqual([]);
     const late = next<QuicStream>((f) => (b.onBiStream = f));
     b.accept();
@@ -124,7 +113,7 @@ describe('a connection', () => {
   it('passes a reset with its code', async () => {
     await using p = await pair();
     const incoming = nextStream(p.b);
-    const out = await p.a.openBi();
+    const out = p.a.openBi();
     await out.write(Buffer.from('x'));
     const stream = await incoming;
     await stream.read();
@@ -135,7 +124,7 @@ describe('a connection', () => {
   it('passes a stop with its code', async () => {
     await using p = await pair();
     const incoming = nextStream(p.b);
-    const out = await p.a.openBi();
+    const out = p.a.openBi();
     await out.write(Buffer.from('x'));
     (await incoming).stop(9);
     const fill = async () => {
@@ -147,7 +136,7 @@ describe('a connection', () => {
   it('holds back a sender whose reader does not read', async () => {
     await using p = await pair();
     const incoming = nextStream(p.b);
-    const out = await p.a.openBi();
+    const out = p.a.openBi();
     let written = 0;
     const writing = (async () => {
       for (let i = 0; i < 64; i += 1) {

@@ -3,6 +3,7 @@ import type { Endpoint } from './endpoint.ts';
 import { QuicError } from './errors.ts';
 import type { NativeEvent } from './native.ts';
 import { QuicStream, type RecvStream, type SendStream } from './stream.ts';
+import type { TcpSocket } from './tcp.ts';
 import type { CloseInfo, ConnectionEvent, ConnectionStats, PathInfo, PathStatus } from './types.ts';
 import type { VirtualPath } from './virtual.ts';
 
@@ -37,6 +38,8 @@ export class Connection implements AsyncDisposable {
   #remoteAddress: string;
   #maxDatagramSize: number;
   #closeInfo: CloseInfo | undefined;
+  /** Streams opened so far: bidirectional, unidirectional. */
+  readonly #opened = { 0: 0, 2: 0 };
   /** Events before `accept()`. */
   #early: ConnectionEvent[] | undefined = [];
 
@@ -73,6 +76,11 @@ export class Connection implements AsyncDisposable {
     return this.#endpoint.native;
   }
 
+  /** @internal */
+  dial(address: string, start: (socket: number) => void): Promise<TcpSocket> {
+    return this.#endpoint.dial(address, start);
+  }
+
   /** Lets streams, datagrams and events through; set the handlers before. */
   accept(): void {
     this.native.accept(this.id);
@@ -81,14 +89,17 @@ export class Connection implements AsyncDisposable {
     for (const event of early ?? []) this.onEvent?.(event);
   }
 
-  /** Waits until the peer's limits allow another stream. @throws QuicError ERR_CLOSED. */
-  async openBi(): Promise<QuicStream> {
-    return this.#open(true);
+  /**
+   * Opens a stream at once. The peer hears of it with its first bytes; until its limits allow the stream, what is
+   * written waits. @throws QuicError ERR_CLOSED.
+   */
+  openBi(): QuicStream {
+    return this.#open(0);
   }
 
-  /** @throws QuicError ERR_CLOSED. */
-  async openUni(): Promise<SendStream> {
-    return this.#open(false);
+  /** As `openBi`, for sending only. @throws QuicError ERR_CLOSED. */
+  openUni(): SendStream {
+    return this.#open(2);
   }
 
   /** False when it is larger than `maxDatagramSize`. One that finds the queue full is dropped and counted. */
@@ -145,12 +156,12 @@ export class Connection implements AsyncDisposable {
     await this.closed;
   }
 
-  async #open(bidi: boolean): Promise<QuicStream> {
-    if (this.isClosed) throw closedError(this.#closeInfo);
-    const start = (r: number) => this.native.openStream(this.id, bidi, r);
-    const event = await this.#endpoint.request('opened-stream', start);
-    if (event.stream === undefined || this.isClosed) throw closedError(this.#closeInfo);
-    return this.#add(event.stream, new Uint8Array(0));
+  /** Numbers of streams: RFC 9000 §2.1. */
+  #open(kind: 0 | 2): QuicStream {
+    if (this.#closeInfo !== undefined) throw closedError(this.#closeInfo);
+    const id = 4 * this.#opened[kind]++ + kind + (this.side === 'server' ? 1 : 0);
+    this.native.openStream(this.id, id);
+    return this.#add(id, new Uint8Array(0));
   }
 
   #add(id: number, first: Uint8Array): QuicStream {
@@ -177,6 +188,9 @@ export class Connection implements AsyncDisposable {
         this.#streams.delete(event.stream);
         break;
       }
+      case 'splice-matched':
+        this.#streams.get(event.stream)?.onSpliceMatched(event.matched);
+        break;
       case 'stream-closed':
         this.#streams.get(event.stream)?.onClosed();
         this.#streams.delete(event.stream);
@@ -236,7 +250,7 @@ export class Connection implements AsyncDisposable {
   }
 }
 
-function closedError(info: CloseInfo | undefined): QuicError {
-  const why = info === undefined ? '' : ` (${info.kind}${info.reason === '' ? '' : `: ${info.reason}`})`;
-  return new QuicError('ERR_CLOSED', `the connection is closed${why}`);
+function closedError({ kind, reason }: CloseInfo): QuicError {
+  const why = reason === '' ? kind : `${kind}: ${reason}`;
+  return new QuicError('ERR_CLOSED', `the connection is closed (${why})`);
 }

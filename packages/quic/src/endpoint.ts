@@ -151,16 +151,8 @@ export class Endpoint implements AsyncDisposable {
 
   /** @throws QuicError ERR_TCP_REFUSED, ERR_TCP_UNREACHABLE, ERR_TCP_TIMEOUT; ERR_INVALID_ARG. */
   dialTcp(options: { address: string; timeoutMs: number }): Promise<TcpSocket> {
-    if (this.#closing) return Promise.reject(this.#closedError());
-    const id = this.#id();
-    const done = Promise.withResolvers<TcpSocket>();
-    try {
-      this.native.dialTcp(id, options.address, options.timeoutMs);
-    } catch (error) {
-      return Promise.reject(fromNative(error));
-    }
-    this.#dialling.set(id, { remote: options.address, done });
-    return this.#pending.hold(done.promise);
+    const { address, timeoutMs } = options;
+    return this.dial(address, (id) => this.native.dialTcp(id, address, timeoutMs));
   }
 
   /** @throws QuicError ERR_BIND. */
@@ -201,6 +193,20 @@ export class Endpoint implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** @internal */
+  dial(address: string, start: (id: number) => void): Promise<TcpSocket> {
+    if (this.#closing) return Promise.reject(this.#closedError());
+    const id = this.#id();
+    const done = Promise.withResolvers<TcpSocket>();
+    try {
+      start(id);
+    } catch (error) {
+      return Promise.reject(fromNative(error));
+    }
+    this.#dialling.set(id, { remote: address, done });
+    return this.#pending.hold(done.promise);
   }
 
   /** @internal Asks the thread something; one answer comes, also when the thread ends. */

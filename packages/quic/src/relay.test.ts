@@ -63,7 +63,7 @@ describe('an inner connection over a relay', () => {
       const [a, c] = r.inner;
       const data = randomBytes(8 << 20);
       const incoming = next<QuicStream>((f) => (c.onBiStream = f));
-      const out = await a.openBi();
+      const out = a.openBi();
       const writing = out.write(data).then(() => out.finish());
       const got = await readAll(await incoming);
       await writing;
@@ -79,7 +79,7 @@ describe('an inner connection over a relay', () => {
     );
     const [a, c] = r.inner;
     const incoming = next<QuicStream>((f) => (c.onBiStream = f));
-    const out = await a.openBi();
+    const out = a.openBi();
     const writing = out.write(Buffer.alloc(16 << 20)).then(() => out.finish());
     await readAll(await incoming);
     await writing;
@@ -90,7 +90,7 @@ describe('an inner connection over a relay', () => {
     await using r = await relayed(pki, { idleTimeoutMs: 5_000 }, { idleTimeoutMs: 60_000 });
     const [a, c] = r.inner;
     const incoming = next<QuicStream>((f) => (c.onBiStream = f));
-    const out = await a.openBi();
+    const out = a.openBi();
     await out.write(Buffer.from('before '));
     const stream = await incoming;
     expect(Buffer.from((await stream.read()) ?? []).toString()).toBe('before ');

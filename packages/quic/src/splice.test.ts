@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Endpoint, type QuicStream, type SpliceResult, type TcpSocket } from './index.ts';
-import { makePki, next, readAll, relayed, type TestPki } from './testing.ts';
+import { makePki, readAll, relayed, type TestPki } from './testing.ts';
 
 let pki: TestPki;
 let probe: Endpoint;
@@ -40,7 +40,7 @@ async function flow(backend: string) {
   const listener = r.agent.listenTcp({
     listen: '127.0.0.1:0',
     onConnection: async (socket: TcpSocket) => {
-      const stream = await a.openBi();
+      const stream = a.openBi();
       // A stream is known to the peer once it carries something.
       await stream.write(HEADER);
       stream.spliceSend(socket);
@@ -145,7 +145,7 @@ describe('a spliced flow', () => {
       stream.spliceRecv(socket);
     };
     const local = await r.agent.dialTcp({ address: backend.address, timeoutMs: 5_000 });
-    const stream = await a.openBi();
+    const stream = a.openBi();
     await stream.write(HEADER);
     stream.spliceSend(local);
     local.reset();
@@ -205,9 +205,9 @@ it('sends what was written before a splice first, also when the windows were ful
   c.onBiStream = (stream) => streams.push(stream) === 2 && both.resolve();
   using server = await listen((socket) => socket.end('payload'));
   const local = await r.agent.dialTcp({ address: server.address, timeoutMs: 5_000 });
-  const first = await a.openBi();
+  const first = a.openBi();
   const filled = first.write(Buffer.alloc(4 << 20)).then(() => first.finish());
-  const second = await a.openBi();
+  const second = a.openBi();
   await second.write(HEADER);
   second.spliceSend(local);
   const reading = (async () => {
@@ -218,18 +218,92 @@ it('sends what was written before a splice first, also when the windows were ful
   expect((await readAll(streams[1] as QuicStream)).toString()).toBe('openpayload');
 });
 
-it('waits for the next stream until the peer allows one', async () => {
+it('holds what is written on a stream until the peer allows it', async () => {
   await using r = await relayed(pki, undefined, { maxBidiStreams: 1 });
   const [a, c] = r.inner;
-  const first = await a.openBi();
+  const streams: QuicStream[] = [];
+  const arrived = Promise.withResolvers<void>();
+  c.onBiStream = (stream) => streams.push(stream) === 2 && arrived.resolve();
+  const first = a.openBi();
   const second = a.openBi();
-  const incoming = next<QuicStream>((f) => (c.onBiStream = f));
-  await first.write(Buffer.from('x'));
+  await second.write(Buffer.from('second'));
+  const finished = second.finish();
+  await first.write(Buffer.from('first'));
   await first.finish();
-  const stream = await incoming;
-  await stream.read();
-  await stream.read();
-  await stream.finish();
-  await first.read();
-  expect((await second).id).not.toBe(first.id);
+  while (streams[0] === undefined) await c.stats();
+  expect((await readAll(streams[0])).toString()).toBe('first');
+  await streams[0].finish();
+  expect(await first.read()).toBe(null);
+  await Promise.all([finished, arrived.promise]);
+  expect((await readAll(streams[1] as QuicStream)).toString()).toBe('second');
+});
+
+describe('joining in one go', () => {
+  const OK = Uint8Array.of(0);
+
+  /** The agent expects OK and joins; the connector answers with `serve`. */
+  async function joined(serve: (stream: QuicStream) => Promise<void>) {
+    const r = await relayed(pki);
+    const [a, c] = r.inner;
+    const accepted = Promise.withResolvers<TcpSocket>();
+    const listener = r.agent.listenTcp({ listen: '127.0.0.1:0', onConnection: accepted.resolve });
+    c.onBiStream = (stream) => void serve(stream);
+    const [host = '', port = ''] = listener.address.split(':');
+    const app = connect({ host, port: Number(port), allowHalfOpen: true });
+    const local = await accepted.promise;
+    const stream = a.openBi();
+    await stream.write(HEADER);
+    stream.spliceSend(local);
+    return {
+      r,
+      app,
+      stream,
+      matched: stream.spliceRecvAfter(OK, local),
+      [Symbol.asyncDispose]: r[Symbol.asyncDispose],
+    };
+  }
+  async function header(stream: QuicStream) {
+    stream.unread(((await stream.read()) ?? new Uint8Array(0)).subarray(HEADER.length));
+  }
+
+  it('dials, answers and joins without a turn in between', async () => {
+    using backend = await listen((socket) => void socket.pipe(socket));
+    await using f = await joined(async (stream) => {
+      await header(stream);
+      const closed = await listen(() => {});
+      closed.server.close();
+      await once(closed.server, 'close');
+      const attempt = (address: string) => stream.spliceDial({ address, timeoutMs: 5_000, preamble: OK });
+      await expect(attempt(closed.address)).rejects.toMatchObject({ code: 'ERR_TCP_REFUSED' });
+      await attempt(backend.address);
+    });
+    f.app.end('there and back');
+    expect((await collect(f.app)).toString()).toBe('there and back');
+    expect(await f.matched).toBe(true);
+    expect((await f.stream.spliceDone).reason).toBe('finished');
+  });
+
+  it('joins nothing when something else comes, and leaves it to be read', async () => {
+    await using f = await joined(async (stream) => {
+      await header(stream);
+      await stream.write(Buffer.from('no'));
+      await stream.finish();
+    });
+    expect(await f.matched).toBe(false);
+    expect((await readAll(f.stream)).toString()).toBe('no');
+    f.stream.stop(0);
+    f.stream.reset(0);
+    f.app.destroy();
+  });
+
+  it('resets the application when the stream is reset instead', async () => {
+    await using f = await joined(async (stream) => {
+      await header(stream);
+      stream.stop(5);
+      stream.reset(5);
+    });
+    const [error] = await once(f.app, 'error');
+    expect(error).toMatchObject({ code: 'ECONNRESET' });
+    expect(await f.matched).toBe(false);
+  });
 });

@@ -57,6 +57,7 @@ export class QuicStream implements RecvStream, SendStream {
   #ended = false;
   #closed = false;
   #splice: PromiseWithResolvers<SpliceResult> | undefined;
+  #matched: ((matched: boolean) => void) | undefined;
 
   /** @internal */
   constructor(connection: Connection, id: number, first: Uint8Array) {
@@ -107,9 +108,34 @@ export class QuicStream implements RecvStream, SendStream {
 
   /** Stream to TCP, natively. Bytes read too far have to be put back before. */
   spliceRecv(socket: TcpSocket): void {
+    this.#spliceRecv(socket, undefined);
+  }
+
+  /**
+   * As `spliceRecv`, once the stream has begun with `expected`, which is taken off. Resolves true when it has; false
+   * when something else came or the stream ended: then nothing is joined in this direction and the stream can be read.
+   */
+  spliceRecvAfter(expected: Uint8Array, socket: TcpSocket): Promise<boolean> {
+    this.#spliceRecv(socket, expected);
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#matched = resolve;
+    return promise;
+  }
+
+  /**
+   * Dials, then sends `preamble` on the stream and joins both directions, without a turn of JavaScript between.
+   * On an error nothing was sent and the stream is as before: another address can be tried.
+   * @throws QuicError ERR_TCP_REFUSED, ERR_TCP_UNREACHABLE, ERR_TCP_TIMEOUT; ERR_INVALID_ARG.
+   */
+  async spliceDial(options: { address: string; timeoutMs: number; preamble: Uint8Array }): Promise<void> {
     if (this.#reader !== undefined) throw busy('reads');
-    const first = concat(this.#unread.splice(0));
-    this.#native.spliceReceive(this.connection.id, this.id, socket.id, first);
+    const { address, timeoutMs, preamble } = options;
+    const first = concat(this.#unread);
+    const { id, connection } = this;
+    const dial = (socket: number) =>
+      this.#native.spliceDial(connection.id, id, socket, address, timeoutMs, preamble, first);
+    const socket = await connection.dial(address, dial);
+    this.#unread = [];
     this.#splice ??= Promise.withResolvers();
     socket.release();
   }
@@ -123,6 +149,14 @@ export class QuicStream implements RecvStream, SendStream {
 
   get #native() {
     return this.connection.native;
+  }
+
+  #spliceRecv(socket: TcpSocket, expected: Uint8Array | undefined): void {
+    if (this.#reader !== undefined) throw busy('reads');
+    const first = concat(this.#unread.splice(0));
+    this.#native.spliceReceive(this.connection.id, this.id, socket.id, first, expected);
+    this.#splice ??= Promise.withResolvers();
+    socket.release();
   }
 
   #write(bytes: Uint8Array, finish: boolean): Promise<void> {
@@ -154,6 +188,12 @@ export class QuicStream implements RecvStream, SendStream {
   }
 
   /** @internal */
+  onSpliceMatched(matched: boolean): void {
+    this.#matched?.(matched);
+    this.#matched = undefined;
+  }
+
+  /** @internal */
   onSpliceDone(result: SpliceResult): void {
     this.#splice ??= Promise.withResolvers();
     this.#splice.resolve(result);
@@ -165,6 +205,7 @@ export class QuicStream implements RecvStream, SendStream {
     this.#closed = true;
     this.onRead(undefined, -1);
     this.onWritten(this.#cut ?? -1);
+    this.onSpliceMatched(false);
     this.#splice?.resolve(CUT);
   }
 }

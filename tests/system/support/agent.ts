@@ -200,8 +200,9 @@ export class TestAgent implements AsyncDisposable {
     const flowId = ready.flow as number as FlowId;
     const { service, transport, port, subject } = ready;
     const common = { service, port, subject, traceId: TRACE };
-    const stream = await connection.openBi().catch(ignore);
-    if (!stream) return resolve({ ok: false, error: wireError('going-away', 'the session is over') });
+    if (connection.isClosed)
+      return resolve({ ok: false, error: wireError('going-away', 'the session is over') });
+    const stream = connection.openBi();
     const open =
       transport === 'udp'
         ? ({ ...common, protocol: 'udp', flowId } as const)

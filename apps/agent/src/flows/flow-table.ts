@@ -1,8 +1,8 @@
-import type { Connection } from '@ztna/quic';
+import type { Connection, TcpSocket } from '@ztna/quic';
 import type { AgentInput, AgentOutput, FlowKey } from '@ztna/session';
 import { type FlowId, fromWireError, LIMITS, type SessionUid, wireError, ZtnaError } from '@ztna/wire';
 import type { Target } from '../services.ts';
-import { abandonStream, type Flow, lost, openStream, readResult } from './flow.ts';
+import { abandonStream, type Flow, lost, openStream, readResult, readResultInto } from './flow.ts';
 
 type FlowReady = Extract<AgentOutput, { type: 'flow-ready' }>;
 type FlowFailed = Extract<AgentOutput, { type: 'flow-failed' }>;
@@ -89,8 +89,18 @@ export class FlowTable {
     });
     const { resultTimeoutMs } = this.#options;
     const result = () => readResult(stream, target, resultTimeoutMs);
+    const resultInto = (socket: TcpSocket) => readResultInto(stream, target, resultTimeoutMs, socket);
     const abandon = () => abandonStream(stream);
-    return { target, connection, stream, flowId, result, abandon, release: () => this.#release(key) };
+    return {
+      target,
+      connection,
+      stream,
+      flowId,
+      result,
+      resultInto,
+      abandon,
+      release: () => this.#release(key),
+    };
   }
 
   #release(key: FlowKey): void {

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { readFrame } from '@ztna/link';
-import type { Connection, QuicStream } from '@ztna/quic';
+import type { Connection, QuicStream, TcpSocket } from '@ztna/quic';
 import {
   decodeFlowResult,
   encodeFlowOpen,
+  encodeFlowResult,
   encodeFrame,
   type FlowId,
   fromWireError,
@@ -31,6 +32,8 @@ export interface Flow {
    * Throws a ZtnaError with the connector's code (`backend-refused`, ...), `timeout`, or `no-connector`.
    */
   result(): Promise<void>;
+  /** As `result`; what comes behind it goes to this socket. */
+  resultInto(socket: TcpSocket): Promise<void>;
   /** Ends a stream that was not joined to anything. */
   abandon(): void;
   /** Takes the flow out of the books. The stream is the caller's to end. */
@@ -44,7 +47,7 @@ export async function openStream(
   subject: SubjectName,
   flowId: FlowId,
 ): Promise<QuicStream> {
-  const stream = await connection.openBi();
+  const stream = connection.openBi();
   const traceId = traceIdFromBytes(randomBytes(16));
   if (!traceId.ok) throw new TypeError(traceId.error.detail);
   const { service, port, transport } = target;
@@ -56,19 +59,29 @@ export async function openStream(
   return stream;
 }
 
+/** FlowResult without an error, as it comes over the wire. */
+const FLOW_IS_OPEN = encodeFrame(encodeFlowResult({}));
+
 /** Reads FlowResult; what came behind it is put back. Throws a ZtnaError, see `Flow.result`. */
-export async function readResult(stream: QuicStream, target: Target, timeoutMs: number): Promise<void> {
-  const late = Promise.withResolvers<'late'>();
-  const timer = setTimeout(() => late.resolve('late'), timeoutMs);
-  const header = readFrame(stream, LIMITS.flowHeader, NEVER_MS);
-  const first = await Promise.race([header, late.promise]).finally(() => clearTimeout(timer));
-  if (first === 'late') {
-    // Stopping ends the read that is under way: nobody may join the stream to anything before that.
-    stream.stop(wireErrorNumber('timeout'));
-    await header;
-    const message = `service ${target.service}: the connector did not answer within ${timeoutMs} ms`;
-    throw fromWireError(wireError('timeout', message));
-  }
+export function readResult(stream: QuicStream, target: Target, timeoutMs: number): Promise<void> {
+  return inTime(stream, target, timeoutMs, () => readNow(stream, target));
+}
+
+/** As `readResult`; what comes behind it goes to the socket natively. */
+export function readResultInto(
+  stream: QuicStream,
+  target: Target,
+  timeoutMs: number,
+  socket: TcpSocket,
+): Promise<void> {
+  return inTime(stream, target, timeoutMs, async () => {
+    const isOpen = await stream.spliceRecvAfter(FLOW_IS_OPEN, socket);
+    if (!isOpen) await readNow(stream, target);
+  });
+}
+
+async function readNow(stream: QuicStream, target: Target): Promise<void> {
+  const first = await readFrame(stream, LIMITS.flowHeader, NEVER_MS);
   if (!first.ok) {
     const { kind, detail } = first.error;
     throw kind === 'closed' || kind === 'truncated' ? lost(target, detail) : malformed(target, detail);
@@ -76,6 +89,29 @@ export async function readResult(stream: QuicStream, target: Target, timeoutMs: 
   const result = decodeFlowResult(first.value);
   if (!result.ok) throw malformed(target, result.error.detail);
   if (result.value.error) throw refused(target, result.value.error);
+}
+
+/** Stopping the stream ends what reads from it: nobody may join it to anything before that. */
+async function inTime(
+  stream: QuicStream,
+  target: Target,
+  timeoutMs: number,
+  read: () => Promise<void>,
+): Promise<void> {
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    abandonStream(stream);
+  }, timeoutMs);
+  try {
+    await read();
+  } catch (error) {
+    if (!late) throw error;
+    const message = `service ${target.service}: the connector did not answer within ${timeoutMs} ms`;
+    throw fromWireError(wireError('timeout', message));
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Ends both directions of a stream, whatever is under way. */

@@ -6,7 +6,7 @@ import { type Connection, Endpoint, type QuicStream, type TcpSocket } from '@ztn
 import { encodeFlowResult, encodeFrame, type FlowId, type SpiffeId, wireError } from '@ztna/wire';
 import { afterEach, expect, test } from 'vitest';
 import type { Target } from '../services.ts';
-import { abandonStream, type Flow, openStream, readResult } from './flow.ts';
+import { abandonStream, type Flow, openStream, readResult, readResultInto } from './flow.ts';
 import { joinTcp } from './tcp.ts';
 
 const TARGET = { service: 'web', transport: 'tcp', port: 80 } as Target;
@@ -66,6 +66,7 @@ async function open(connection: Connection): Promise<Flow> {
   return {
     ...{ target: TARGET, connection, stream, flowId: 0 as FlowId, release: () => {} },
     result: () => readResult(stream, TARGET, 200),
+    resultInto: (to: TcpSocket) => readResultInto(stream, TARGET, 200, to),
     abandon: () => abandonStream(stream),
   };
 }

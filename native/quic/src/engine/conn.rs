@@ -105,9 +105,10 @@ impl StallDetector {
         }
     }
 
-    /// End of the present period, if there is one.
+    /// End of the present period, if there is one. Two of them are three probe timeouts or more, taking
+    /// half the round trip for its variation.
     pub(crate) fn deadline(&self, rtt: impl FnOnce() -> Duration) -> Option<Instant> {
-        self.since.map(|t| t + MIN_STALL.max((rtt() * 3 + MAX_ACK_DELAY) * 2))
+        self.since.map(|t| t + MIN_STALL.max((rtt() * 3 / 2 + MAX_ACK_DELAY) * 3 / 2))
     }
 
     /// The period is over: true when this is a stall.
@@ -155,7 +156,8 @@ pub(crate) struct Conn {
     pub(crate) dirty: bool,
     pub(crate) timer: Option<Instant>,
     pub(crate) streams: FxHashMap<u64, Stream>,
-    pub(crate) stream_requests: VecDeque<(u32, bool)>,
+    /// Streams that wait until the peer allows them, in order.
+    pub(crate) opening: VecDeque<u64>,
     pub(crate) routes: Routes,
     /// Datagrams on their way out, one sub-queue per rule, virtual path or flow.
     pub(crate) queue: FairQueue,
@@ -193,7 +195,7 @@ impl Conn {
             dirty: false,
             timer: None,
             streams: FxHashMap::default(),
-            stream_requests: VecDeque::new(),
+            opening: VecDeque::new(),
             routes: Routes::default(),
             queue: FairQueue::new(Default::default()),
             queue_timer: None,

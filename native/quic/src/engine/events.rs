@@ -3,6 +3,7 @@
 use super::addr;
 use super::core::{Engine, path_number};
 use super::datagrams::Rule;
+use super::tcp::Join;
 use super::types::{CloseKind, Command, ConnectionStats, Event, Id, REMOTE};
 use crate::tls;
 use noq_proto as q;
@@ -72,7 +73,7 @@ impl Engine {
             q::StreamEvent::Stopped { id: stream, error_code } => {
                 self.on_stopped(id, u64::from(stream), error_code.into_inner())
             }
-            q::StreamEvent::Available { .. } => self.open_requested(id),
+            q::StreamEvent::Available { .. } => self.open_waiting(id),
             q::StreamEvent::Finished { .. } => {}
         }
     }
@@ -138,7 +139,7 @@ impl Engine {
             }
             Command::Accept { conn } => self.accept(conn),
             Command::Close { conn, code, reason } => self.close(conn, code, reason),
-            Command::OpenStream { conn, bidi, request } => self.open_stream(conn, bidi, request),
+            Command::OpenStream { conn, stream } => self.open_stream(conn, stream),
             Command::Read { conn, stream, max } => self.read(conn, stream, max),
             Command::Write { conn, stream, data, finish, report } => {
                 self.write(conn, stream, data, finish, report)
@@ -173,15 +174,18 @@ impl Engine {
             }
             Command::RemoveVirtualPath { path } => self.remove_virtual_path(path),
             Command::ListenTcp { listener, listener_socket } => self.listen_tcp(listener, listener_socket),
-            Command::DialTcp { socket, remote, timeout } => self.dial_tcp(socket, remote, timeout),
+            Command::DialTcp { socket, remote, timeout } => self.dial_tcp(socket, remote, timeout, None),
             Command::TcpRead { socket, max } => self.tcp_read(socket, max),
             Command::TcpWrite { socket, data, report } => self.tcp_write(socket, data, report),
             Command::TcpClose { socket, reset } => self.tcp_close(socket, reset),
             Command::SpliceSend { conn, stream, socket, first } => {
                 self.splice_send(conn, stream, socket, first)
             }
-            Command::SpliceReceive { conn, stream, socket, first } => {
-                self.splice_receive(conn, stream, socket, first)
+            Command::SpliceReceive { conn, stream, socket, first, expect } => {
+                self.splice_receive(conn, stream, socket, first, expect);
+            }
+            Command::SpliceDial { conn, stream, socket, remote, timeout, preamble, first } => {
+                self.dial_tcp(socket, remote, timeout, Some(Join { conn, stream, preamble, first }));
             }
             Command::ListenUdp { listener, udp_socket, socks } => {
                 self.listen_udp(listener, udp_socket, socks)

@@ -37,24 +37,49 @@ impl Engine {
         self.pump_from_socket(socket);
     }
 
-    pub(crate) fn splice_receive(&mut self, conn: Id, stream: u64, socket: Id, first: Bytes) {
+    pub(crate) fn splice_receive(&mut self, conn: Id, stream: u64, socket: Id, first: Bytes, expect: Bytes) {
         let known = self.tcp.contains_key(&socket);
-        match self.stream(conn, stream).filter(|s| known && !s.receive_done) {
-            Some(s) => {
-                s.to_socket = Some(socket);
-                s.spliced = true;
-                if !first.is_empty() {
-                    s.incoming_bytes += first.len();
-                    s.incoming.push_front(first);
-                }
-            }
-            None => return self.splice_failed(conn, stream, socket),
+        let Some(s) = self.stream(conn, stream).filter(|s| known && !s.receive_done) else {
+            return self.splice_failed(conn, stream, socket);
+        };
+        s.to_socket = Some(socket);
+        s.spliced = true;
+        s.expect = expect;
+        if !first.is_empty() {
+            s.incoming_bytes += first.len();
+            s.incoming.push_front(first);
         }
         if let Some(t) = self.tcp.get_mut(&socket) {
             t.from_stream = Some((conn, stream));
         }
         self.drain(conn, stream);
         self.pump_to_socket(socket);
+    }
+
+    /// Compares what has come with what a splice expects. True once there is nothing left to compare.
+    fn begins_as_expected(&mut self, id: Id, conn: Id, stream: u64) -> bool {
+        let Some(s) = self.stream(conn, stream) else { return false };
+        if s.expect.is_empty() {
+            return true;
+        }
+        let ended = s.receive_end.is_some();
+        if s.incoming_bytes < s.expect.len() && !ended {
+            return false;
+        }
+        let expect = std::mem::take(&mut s.expect);
+        let start = s.take(expect.len());
+        let matched = start == expect;
+        if !matched {
+            // Nothing is joined in this direction; the owner reads what came instead.
+            s.to_socket = None;
+            s.incoming_bytes += start.len();
+            s.incoming.push_front(start);
+            if let Some(t) = self.tcp.get_mut(&id) {
+                t.from_stream = None;
+            }
+        }
+        self.events.push(Event::SpliceMatched { conn, stream, matched });
+        matched
     }
 
     /// One of the two is gone already: the other must not wait for it.
@@ -84,6 +109,9 @@ impl Engine {
     /// TCP to stream.
     pub(crate) fn pump_from_socket(&mut self, id: Id) {
         let Some((conn, stream)) = self.tcp.get(&id).and_then(|t| t.to_stream) else { return };
+        if self.stream(conn, stream).is_some_and(|s| s.opening) {
+            return;
+        }
         let (Some(t), Some(c)) = (self.tcp.get_mut(&id), self.conns.get_mut(&conn)) else { return };
         let mut moved = 0u64;
         let mut stopped = false;
@@ -171,6 +199,9 @@ impl Engine {
         let mut moved = 0;
         loop {
             self.drain(conn, stream);
+            if !self.begins_as_expected(id, conn, stream) && !self.is_reset(conn, stream) {
+                return;
+            }
             let Some(s) = self.conns.get_mut(&conn).and_then(|c| c.streams.get_mut(&stream)) else { return };
             if let Some(ReceiveEnd::Reset(_)) = s.receive_end {
                 return self.stream_broke(id, conn, stream);
@@ -194,6 +225,10 @@ impl Engine {
         if self.tcp.get(&id).is_some_and(|t| t.error.is_some()) {
             self.socket_broke(id, conn, stream);
         }
+    }
+
+    fn is_reset(&mut self, conn: Id, stream: u64) -> bool {
+        self.stream(conn, stream).is_some_and(|s| matches!(s.receive_end, Some(ReceiveEnd::Reset(_))))
     }
 
     fn stream_ended(&mut self, id: Id, conn: Id, stream: u64) {

@@ -28,6 +28,12 @@ pub(crate) enum ReceiveEnd {
 
 #[derive(Default)]
 pub(crate) struct Stream {
+    /// Waits until the peer allows it.
+    pub(crate) opening: bool,
+    /// Reset or stopped while it waited.
+    abandoned: bool,
+    /// What a splice still has to find at the start of what comes.
+    pub(crate) expect: Bytes,
     pub(crate) incoming: VecDeque<Bytes>,
     pub(crate) incoming_bytes: usize,
     pub(crate) receive_end: Option<ReceiveEnd>,
@@ -86,7 +92,7 @@ impl Stream {
     }
 
     /// Up to `max` bytes in one piece; several small chunks are joined.
-    fn take(&mut self, max: usize) -> Bytes {
+    pub(crate) fn take(&mut self, max: usize) -> Bytes {
         let Some(mut first) = self.incoming.pop_front() else { return Bytes::new() };
         if first.len() > max {
             self.incoming.push_front(first.split_off(max));
@@ -120,25 +126,49 @@ fn code(raw: u64) -> q::VarInt {
 }
 
 impl Engine {
-    pub(crate) fn open_stream(&mut self, conn: Id, bidi: bool, request: u32) {
-        match self.conns.get_mut(&conn).filter(|c| !c.q.is_closed()) {
-            Some(c) => c.stream_requests.push_back((request, bidi)),
-            None => self.events.push(Event::OpenedStream { request, stream: None }),
-        }
-        self.open_requested(conn);
+    pub(crate) fn open_stream(&mut self, conn: Id, raw: u64) {
+        let Some(c) = self.conns.get_mut(&conn).filter(|c| !c.q.is_closed()) else { return };
+        let bidi = stream_id(raw).dir() == q::Dir::Bi;
+        c.streams.insert(raw, Stream { opening: true, ..Stream::new(true, bidi) });
+        c.opening.push_back(raw);
+        self.open_waiting(conn);
     }
 
-    /// Opens what the peer's limits allow, in order.
-    pub(crate) fn open_requested(&mut self, conn: Id) {
-        let Some(c) = self.conns.get_mut(&conn) else { return };
-        while let Some(&(request, bidi)) = c.stream_requests.front() {
-            let dir = if bidi { q::Dir::Bi } else { q::Dir::Uni };
-            let Some(stream) = c.q.streams().open(dir) else { break };
-            c.stream_requests.pop_front();
-            c.streams.insert(u64::from(stream), Stream::new(true, bidi));
-            self.events.push(Event::OpenedStream { request, stream: Some(u64::from(stream)) });
+    /// Opens what the peer's limits allow, in order, and sends what waits on it.
+    pub(crate) fn open_waiting(&mut self, conn: Id) {
+        for dir in [q::Dir::Bi, q::Dir::Uni] {
+            while let Some(raw) = self.open_next(conn, dir) {
+                match self.stream(conn, raw) {
+                    Some(s) if s.abandoned => self.drop_opened(conn, raw),
+                    Some(_) => self.on_writable(conn, raw),
+                    None => {}
+                }
+            }
         }
         self.mark(conn);
+    }
+
+    fn open_next(&mut self, conn: Id, dir: q::Dir) -> Option<u64> {
+        let c = self.conns.get_mut(&conn)?;
+        let at = c.opening.iter().position(|raw| stream_id(*raw).dir() == dir)?;
+        let opened = u64::from(c.q.streams().open(dir)?);
+        let raw = c.opening.remove(at)?;
+        debug_assert_eq!(opened, raw, "the owner counts its streams");
+        c.streams.get_mut(&raw)?.opening = false;
+        Some(raw)
+    }
+
+    /// A stream that was given up before it was open: noq has to hear of it, or the peer waits for it.
+    fn drop_opened(&mut self, conn: Id, raw: u64) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let _ = c.q.send_stream(stream_id(raw)).reset(q::VarInt::from_u32(0));
+        if stream_id(raw).dir() == q::Dir::Bi {
+            let _ = c.q.recv_stream(stream_id(raw)).stop(q::VarInt::from_u32(0));
+        }
+        if let Some(s) = c.streams.get_mut(&raw) {
+            (s.send_done, s.receive_done) = (true, true);
+        }
+        self.tidy(conn, raw);
     }
 
     /// Takes in the streams that the peer has opened.
@@ -167,7 +197,7 @@ impl Engine {
     pub(crate) fn drain(&mut self, conn: Id, raw: u64) {
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(s) = c.streams.get_mut(&raw) else { return };
-        if s.receive_end.is_some() || s.receive_done {
+        if s.receive_end.is_some() || s.receive_done || s.opening {
             return;
         }
         let mut receive = c.q.recv_stream(stream_id(raw));
@@ -249,7 +279,7 @@ impl Engine {
     /// Moves the owner's bytes into noq as far as windows allow.
     pub(crate) fn flush(&mut self, conn: Id, raw: u64) {
         let Some(c) = self.conns.get_mut(&conn) else { return };
-        let Some(s) = c.streams.get_mut(&raw).filter(|s| !s.send_done) else { return };
+        let Some(s) = c.streams.get_mut(&raw).filter(|s| !s.send_done && !s.opening) else { return };
         match write_all(&mut c.q, raw, &mut s.outgoing) {
             Ok(_) => {}
             Err(cut) => {
@@ -302,11 +332,19 @@ impl Engine {
     pub(crate) fn reset_stream(&mut self, conn: Id, raw: u64, error: u64) {
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(s) = c.streams.get_mut(&raw).filter(|s| !s.send_done) else { return };
-        let _ = c.q.send_stream(stream_id(raw)).reset(code(error));
-        s.send_done = true;
         s.outgoing.clear();
-        if std::mem::take(&mut s.report) {
+        if s.opening {
+            s.abandoned = true;
+        } else {
+            let _ = c.q.send_stream(stream_id(raw)).reset(code(error));
+            s.send_done = true;
+        }
+        let socket = s.from_socket;
+        if s.take_report() {
             self.events.push(Event::Written { conn, stream: raw, cut: Some(Cut::Closed) });
+        }
+        if let Some(socket) = socket {
+            self.drop_tcp(socket, true);
         }
         self.mark(conn);
         self.tidy(conn, raw);
@@ -315,14 +353,20 @@ impl Engine {
     pub(crate) fn stop_stream(&mut self, conn: Id, raw: u64, error: u64) {
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(s) = c.streams.get_mut(&raw).filter(|s| !s.receive_done) else { return };
-        if s.receive_end.is_none() {
+        if s.opening {
+            s.abandoned = true;
+        } else if s.receive_end.is_none() {
             let _ = c.q.recv_stream(stream_id(raw)).stop(code(error));
         }
-        s.receive_done = true;
+        s.receive_done = !s.opening;
         s.incoming.clear();
         s.incoming_bytes = 0;
+        let socket = s.to_socket;
         if s.wanted.take().is_some() {
             self.events.push(Event::Read { conn, stream: raw, data: Err(Cut::Closed) });
+        }
+        if let Some(socket) = socket {
+            self.drop_tcp(socket, true);
         }
         self.mark(conn);
         self.tidy(conn, raw);
@@ -348,9 +392,7 @@ impl Engine {
     pub(crate) fn cut_streams(&mut self, conn: Id) {
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let streams = std::mem::take(&mut c.streams);
-        for (request, _) in std::mem::take(&mut c.stream_requests) {
-            self.events.push(Event::OpenedStream { request, stream: None });
-        }
+        c.opening.clear();
         self.end_splices(conn, streams);
     }
 

@@ -17,8 +17,19 @@ const ACCEPTS: usize = 64;
 pub(super) const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
 const MAX_SLICES: usize = 32;
 
+/// What a socket is joined to once it is connected.
+pub(crate) struct Join {
+    pub(crate) conn: Id,
+    pub(crate) stream: u64,
+    /// Sent on the stream before the socket's bytes.
+    pub(crate) preamble: Bytes,
+    /// Sent to the socket before the stream's bytes.
+    pub(crate) first: Bytes,
+}
+
 pub(crate) struct Tcp {
     socket: TcpStream,
+    join: Option<Join>,
     connecting: Option<Instant>,
     readable: bool,
     writable: bool,
@@ -44,6 +55,7 @@ impl Tcp {
     fn new(socket: TcpStream, connecting: Option<Instant>) -> Self {
         Self {
             socket,
+            join: None,
             connecting,
             readable: false,
             writable: false,
@@ -183,11 +195,17 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) fn dial_tcp(&mut self, id: Id, remote: SocketAddr, timeout: Duration) {
+    /// Connects; with `join` the stream that the socket is for is served at once.
+    pub(crate) fn dial_tcp(&mut self, id: Id, remote: SocketAddr, timeout: Duration, join: Option<Join>) {
         let deadline = Instant::now() + timeout.min(MAX_TIMEOUT);
         let started = start_connect(remote).and_then(|s| self.insert_tcp(id, s, Some(deadline)));
         match started {
-            Ok(()) => drop(self.timers.insert((deadline, TimerKey::Dial(id)))),
+            Ok(()) => {
+                self.timers.insert((deadline, TimerKey::Dial(id)));
+                if let Some(t) = self.tcp.get_mut(&id) {
+                    t.join = join;
+                }
+            }
             Err(e) => self.events.push(Event::TcpConnected { socket: id, error: Some(e.kind()) }),
         }
     }
@@ -222,9 +240,14 @@ impl Engine {
         if let Some(deadline) = t.connecting.take() {
             self.timers.remove(&(deadline, TimerKey::Dial(id)));
         }
+        let join = t.join.take();
         self.events.push(Event::TcpConnected { socket: id, error });
         if error.is_some() {
             self.tcp.remove(&id);
+        } else if let Some(Join { conn, stream, preamble, first }) = join {
+            self.write(conn, stream, preamble, false, false);
+            self.splice_send(conn, stream, id, Bytes::new());
+            self.splice_receive(conn, stream, id, first, Bytes::new());
         }
     }
 

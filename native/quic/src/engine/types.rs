@@ -40,10 +40,11 @@ pub enum Command {
         code: u64,
         reason: Bytes,
     },
+    /// The owner counts the streams that it opens, so it knows the id: 4 n, plus 1 for a server, plus 2 for
+    /// unidirectional ones (RFC 9000 §2.1). Until the peer allows the stream, what is written waits.
     OpenStream {
         conn: Id,
-        bidi: bool,
-        request: u32,
+        stream: u64,
     },
     Read {
         conn: Id,
@@ -144,6 +145,17 @@ pub enum Command {
         socket: Id,
         reset: bool,
     },
+    /// Dials, and on success sends `preamble` on the stream and joins both directions. `first` goes to the
+    /// socket before what the stream still holds. A failure leaves the stream as it was.
+    SpliceDial {
+        conn: Id,
+        stream: u64,
+        socket: Id,
+        remote: SocketAddr,
+        timeout: Duration,
+        preamble: Bytes,
+        first: Bytes,
+    },
     /// TCP to stream. `first` goes before what the socket still holds.
     SpliceSend {
         conn: Id,
@@ -151,12 +163,14 @@ pub enum Command {
         socket: Id,
         first: Bytes,
     },
-    /// Stream to TCP. `first` goes before what the stream still holds.
+    /// Stream to TCP. `first` goes before what the stream still holds. What comes must begin with `expect`,
+    /// which is taken off; if it does not, nothing is joined.
     SpliceReceive {
         conn: Id,
         stream: u64,
         socket: Id,
         first: Bytes,
+        expect: Bytes,
     },
     ListenUdp {
         listener: Id,
@@ -279,11 +293,6 @@ pub enum Event {
         /** Peer's; the first bytes come along. */
         first: Bytes,
     },
-    /// Answer to `OpenStream`; `None` when the connection is gone.
-    OpenedStream {
-        request: u32,
-        stream: Option<u64>,
-    },
     /// Answer to `Read`: bytes, the end (`None`), or a cut.
     Read {
         conn: Id,
@@ -360,6 +369,12 @@ pub enum Event {
         sent: u64,
         received: u64,
         end: SpliceEnd,
+    },
+    /// Whether the stream began as `SpliceReceive` expected.
+    SpliceMatched {
+        conn: Id,
+        stream: u64,
+        matched: bool,
     },
     UdpPeer {
         listener: Id,

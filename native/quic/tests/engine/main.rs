@@ -8,4 +8,5 @@ mod handshakes;
 mod network;
 mod sockets;
 mod streams;
+mod udp_flows;
 mod virtual_paths;

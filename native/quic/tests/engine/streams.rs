@@ -191,30 +191,29 @@ fn everybody_who_waits_hears_of_the_end_of_the_connection() {
     let stream = client.open(link.client, true);
     client.write_reported(link.client, stream, pattern(4 << 20, 7));
     client.send(Command::Read { conn: link.client, stream, max: 10 });
-    client.send(Command::OpenStream { conn: link.client, bidi: true, request: 5_000 });
+    let waiting = client.open(link.client, true);
+    client.write_reported(link.client, waiting, &b"x"[..]);
     server.stream(link.server);
     server.close(link.server, 3, "gone");
     assert_eq!(client.written(link.client, stream), Some(Cut::Closed));
     assert_eq!(client.was_read(link.client, stream), Err(Cut::Closed));
-    assert_eq!(client.opened(5_000), None);
+    assert_eq!(client.written(link.client, waiting), Some(Cut::Closed));
     // So does who comes too late.
     client.write_reported(link.client, stream, &b"late"[..]);
     assert_eq!(client.written(link.client, stream), Some(Cut::Closed));
     assert_eq!(client.read(link.client, stream, 1), Err(Cut::Closed));
-    client.send(Command::OpenStream { conn: link.client, bidi: true, request: 5_001 });
-    assert_eq!(client.opened(5_001), None);
+    let later = client.open(link.client, true);
+    assert_eq!(client.read(link.client, later, 1), Err(Cut::Closed));
 }
 
 #[test]
 fn a_thousand_streams_go_through_a_limit_of_a_hundred() {
     let (mut client, mut server, link) = pair();
-    let requests: Vec<u32> = (0..1000).map(|_| client.id()).collect();
-    for request in &requests {
-        client.send(Command::OpenStream { conn: link.client, bidi: true, request: *request });
+    let streams: Vec<u64> = (0..1000).map(|_| client.open(link.client, true)).collect();
+    for (number, stream) in streams.iter().enumerate() {
+        client.write(link.client, *stream, format!("question {number}"), true);
     }
-    for (number, request) in requests.into_iter().enumerate() {
-        let stream = client.opened(request).expect("stream");
-        client.write(link.client, stream, format!("question {number}"), true);
+    for (number, stream) in streams.into_iter().enumerate() {
         let (at_server, _, first) = server.stream(link.server);
         let mut asked = first.to_vec();
         asked.extend(server.read_to_end(link.server, at_server));
@@ -230,15 +229,18 @@ fn streams_wait_for_the_peers_limit() {
     let (mut client, mut server, link) = pair_with(TransportOptions::default(), few);
     let one = client.open(link.client, true);
     client.open(link.client, true);
-    client.send(Command::OpenStream { conn: link.client, bidi: true, request: 6_000 });
+    let third = client.open(link.client, true);
+    client.write_reported(link.client, third, &b"third"[..]);
     client.settle();
-    assert!(!client.unseen().any(|e| matches!(e, Event::OpenedStream { request: 6_000, .. })));
+    assert!(!client.unseen().any(|e| matches!(e, Event::Written { .. })));
     client.write(link.client, one, &b"x"[..], true);
     let (at_server, ..) = server.stream(link.server);
     server.read_to_end(link.server, at_server);
     server.write(link.server, at_server, &b"y"[..], true);
     client.read_to_end(link.client, one);
-    assert!(client.opened(6_000).is_some());
+    assert_eq!(client.written(link.client, third), None);
+    let (_, _, first) = server.stream(link.server);
+    assert!(first.is_empty(), "the second stream: nothing was written on it");
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! The owner of an engine: gives orders, and waits for what it is told.
 
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use ztna_quic::engine::{
     CloseKind, Command, ConnectionStats, Cut, EndpointOptions, EndpointStats, Event, ForwardStats, Handle,
-    Id, PathInfo, TransportOptions, UdpFlowStats, spawn,
+    Id, PathInfo, REMOTE, TransportOptions, UdpFlowStats, spawn,
 };
 
 /// Longest wait for one event. Only failing tests wait so long.
@@ -20,6 +20,8 @@ pub(crate) struct Owner {
     woken: Receiver<()>,
     events: VecDeque<Event>,
     next_id: Id,
+    /// Streams opened so far, by connection and kind.
+    opened: HashMap<(Id, bool), u64>,
     stopped: bool,
 }
 
@@ -34,7 +36,7 @@ impl Owner {
 
     /// For a handle with a wake-up of its own, which sends to `woken`.
     pub(crate) fn around(handle: Handle, woken: Receiver<()>) -> Self {
-        Self { handle, woken, events: VecDeque::new(), next_id: 1, stopped: false }
+        Self { handle, woken, events: VecDeque::new(), next_id: 1, opened: HashMap::new(), stopped: false }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -207,18 +209,13 @@ impl Owner {
 
 /// Streams.
 impl Owner {
+    /// Opens the next stream of its kind; its number follows from how many there were (RFC 9000 §2.1).
     pub(crate) fn open(&mut self, conn: Id, bidi: bool) -> u64 {
-        let request = self.id();
-        self.send(Command::OpenStream { conn, bidi, request });
-        self.opened(request).expect("stream")
-    }
-
-    /// The answer to an `OpenStream`.
-    pub(crate) fn opened(&mut self, request: u32) -> Option<u64> {
-        self.wait_for("stream", |e| match e {
-            Event::OpenedStream { request: r, stream } if *r == request => Some(*stream),
-            _ => None,
-        })
+        let count = self.opened.entry((conn, bidi)).or_default();
+        let stream = 4 * *count + if bidi { 0 } else { 2 } + u64::from(conn & REMOTE != 0);
+        *count += 1;
+        self.send(Command::OpenStream { conn, stream });
+        stream
     }
 
     /// The next stream of the peer: its number, whether it has two directions, its first bytes.
