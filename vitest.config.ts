@@ -11,7 +11,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{apps,packages,native,tests,bench}/**/*.test.ts'],
-          exclude: ['**/node_modules/**', '**/target/**', 'tests/e2e/**'],
+          exclude: ['**/node_modules/**', '**/target/**', 'tests/{e2e,hostile}/**'],
           testTimeout: 20_000,
           hookTimeout: 20_000,
         },
@@ -19,7 +19,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
-          include: ['tests/e2e/**/*.test.ts'],
+          include: ['tests/{e2e,hostile}/**/*.test.ts'],
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 120_000,

@@ -52,6 +52,13 @@ it('a stream that ends inside a message is malformed', async () => {
   expect(heard[0]).toMatch(/^fatal: .*truncated/);
 });
 
+it('says no more once it was told to finish: who ends the connection has a reason to give', async () => {
+  const { peer, heard, control } = start((fatal) => fatal && void control.finish());
+  peer.gives(Buffer.concat([Uint8Array.of(0x80, 0x01, 0x00, 0x01), framed(goodbye('never'))]));
+  await settle();
+  expect(heard).toEqual([expect.stringMatching(/^fatal: /)]);
+});
+
 it('a message that has begun must be whole in time', async () => {
   const { peer, heard } = start();
   peer.gives(framed(goodbye('slow')).subarray(0, 4));
@@ -80,12 +87,15 @@ it('writes one after another and finishes behind the last', async () => {
   expect(peer.finished).toBe(true);
 });
 
-function start() {
+function start(onMalformed: (fatal: boolean) => void = () => {}) {
   const heard: string[] = [];
   const peer = new FakeStream();
   const control = new ControlStream(peer as unknown as QuicStream, {
     onMessage: (message) => heard.push(`${message.type} ${'reason' in message ? message.reason : ''}`),
-    onMalformed: (reason, fatal) => heard.push(`${fatal ? 'fatal' : 'malformed'}: ${reason}`),
+    onMalformed: (reason, fatal) => {
+      heard.push(`${fatal ? 'fatal' : 'malformed'}: ${reason}`);
+      onMalformed(fatal);
+    },
     onEnd: (reason) => heard.push(`end: ${reason}`),
   });
   return { control, peer, heard };

@@ -18,7 +18,7 @@ export interface ControlStreamEvents {
   onMessage(message: ControlMessage): void;
   /** `fatal`: the stream cannot be understood any more and is not read further. */
   onMalformed(reason: string, fatal: boolean): void;
-  /** The peer finished or reset the stream, or the connection is gone. Last call, once. */
+  /** The peer finished or reset the stream, or the connection is gone. Last call, once; none after `finish`. */
   onEnd(reason: string): void;
 }
 
@@ -87,7 +87,7 @@ export class ControlStream {
   async #read(): Promise<void> {
     const reason = await this.#readAll().catch((error: Error) => error.message);
     clearTimeout(this.#deadline);
-    this.#events.onEnd(reason);
+    if (!this.#deaf) this.#events.onEnd(reason);
   }
 
   async #readAll(): Promise<string> {
