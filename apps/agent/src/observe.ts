@@ -26,13 +26,18 @@ export class Observer {
   readonly #log: Logger;
   readonly #counters = new Map<string, number>();
   #unreachable: NodeJS.Timeout | undefined;
+  /** An intermediate answered, if only to refuse: what is wrong is not the network. */
+  #refused = false;
 
   constructor(log: Logger) {
     this.#log = log;
   }
 
   event({ level, event, fields }: EventOutput): void {
-    if (event === 'intermediate.connected') this.reached();
+    if (event === 'intermediate.connected' || event === 'intermediate.refused') {
+      this.reached();
+      this.#refused = event === 'intermediate.refused';
+    }
     this.#log[level]({ event, ...fields }, SENTENCES[event] ?? event);
   }
 
@@ -52,6 +57,7 @@ export class Observer {
 
   /** An attempt begins and nothing is connected. Said once per outage: attempts go on for as long as it takes. */
   connecting(): void {
+    if (this.#refused) return;
     const say = () => this.#log.warn(UNREACHABLE);
     this.#unreachable ??= setTimeout(say, UNREACHABLE_AFTER_MS).unref();
   }

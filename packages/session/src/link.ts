@@ -71,6 +71,7 @@ export class OuterLink {
   #previous: ConnectionKey | undefined;
   /** It has worked before: an attempt that takes long then means that nobody is there. */
   #worked = false;
+  #refusal: WireError | undefined;
   #startedAt = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
@@ -83,6 +84,11 @@ export class OuterLink {
   /** The connection over which messages can be sent now. */
   get connection(): ConnectionKey | undefined {
     return this.#active?.connection;
+  }
+
+  /** Why the intermediates turn this peer away; undefined once one lets it in, or when none answers. */
+  get refusal(): WireError | undefined {
+    return this.#refusal;
   }
 
   owns(connection: ConnectionKey): boolean {
@@ -138,6 +144,7 @@ export class OuterLink {
     if (this.#stopped) return;
     if (!this.#attempt) return this.#connect(now);
     this.#host.emit({ type: 'count', metric: 'outer_lost', cause: 'timeout' });
+    this.#refusal = undefined;
     this.#abandon(wireError('timeout', 'the intermediate did not answer in time'));
     this.#turn++;
     this.#retry(now);
@@ -213,10 +220,7 @@ export class OuterLink {
 
   #onFirstMessage(message: ControlMessage, now: number) {
     if (message.type === 'error') {
-      this.#event('warn', 'intermediate.refused', {
-        code: message.error.code,
-        message: message.error.message,
-      });
+      if (this.#attempt) this.#onRefused(this.#attempt.to, message.error);
       if (message.error.code === 'revoked') this.#host.onRevoked?.(now);
       return this.#refuse(message.error, now);
     }
@@ -234,6 +238,7 @@ export class OuterLink {
     const previous = this.#active;
     this.#attempt = undefined;
     this.#worked = true;
+    this.#refusal = undefined;
     this.#active = { connection: attempt.connection, to: attempt.to, since: now, leaving: false };
     this.#host.cancelTimer(this);
     this.#event('info', 'intermediate.connected', { intermediate: attempt.to.name });
@@ -262,6 +267,7 @@ export class OuterLink {
     });
     if (this.#previous === connection) this.#previous = undefined;
     if (this.#attempt?.connection === connection) {
+      if (code && code !== 'going-away') this.#onRefused(this.#attempt.to, wireError(code, reason));
       this.#attempt = undefined;
       this.#turn++;
       return this.#retry(now);
@@ -270,6 +276,14 @@ export class OuterLink {
     this.#event('info', 'intermediate.lost', { intermediate: this.#active.to.name, reason });
     this.#forgetActive(now);
     if (!this.#attempt) this.#retry(now);
+  }
+
+  /** Said once for each reason: attempts go on, and the answer is mostly the same. */
+  #onRefused({ name: intermediate }: IntermediateEntry, error: WireError) {
+    const { code, message } = error;
+    if (this.#refusal?.code !== code)
+      this.#event('warn', 'intermediate.refused', { intermediate, code, message });
+    this.#refusal = error;
   }
 
   #leave(connection: ConnectionKey, now: number, skip = 0) {

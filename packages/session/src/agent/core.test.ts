@@ -15,6 +15,7 @@ import {
 } from '../../test/testing.ts';
 import type { ConnectionKey, FlowKey } from '../types.ts';
 import { AgentCore } from './core.ts';
+import type { AgentOutput } from './io.ts';
 
 const FLOW = 1 as FlowKey;
 
@@ -144,6 +145,37 @@ describe('AgentCore', () => {
     else core.handleInput({ type: 'outer-lost', connection, reason: 'closed', code: 'revoked' }, NOW);
     expect(outputs(core)[0]).toMatchObject({ type: 'close-inner', session: UID, error: { code: 'revoked' } });
     expect(core.stats()).toMatchObject({ sessions: 0, queuedFlows: 0 });
+  });
+
+  it('says once that the intermediate turns it away, and tells the flows that waited', () => {
+    const core = makeCore();
+    const all: AgentOutput[] = [];
+    core.handleInput({ type: 'flow-requested', flow: FLOW, service: WEB, transport: 'tcp', port: 80 }, NOW);
+    let connection = 1 as ConnectionKey;
+    for (let now = NOW; now < NOW + 60_000 && !all.some(({ type }) => type === 'flow-failed'); ) {
+      const code = 'not-authorized';
+      core.handleInput({ type: 'outer-lost', connection, reason: 'wrong role', code }, now);
+      now = core.pollTimeout() ?? NOW + 60_000;
+      core.handleTimeout(now);
+      for (let output = core.pollOutput(); output; output = core.pollOutput()) {
+        if (output.type === 'connect') connection = output.connection;
+        all.push(output);
+      }
+    }
+    const refusals = all.filter(
+      (output) => output.type === 'event' && output.event === 'intermediate.refused',
+    );
+    expect(refusals).toMatchObject([
+      { level: 'warn', fields: { intermediate: 'relay', code: 'not-authorized' } },
+    ]);
+    expect(all.filter(({ type }) => type === 'flow-failed')).toMatchObject([
+      {
+        error: {
+          code: 'not-authorized',
+          message: expect.stringContaining('refuses this agent (wrong role)'),
+        },
+      },
+    ]);
   });
 
   it('keeps its sessions when the intermediate closes for another reason', () => {

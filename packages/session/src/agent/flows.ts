@@ -39,21 +39,26 @@ export function onFlowClosed(state: AgentState, flow: FlowKey, now: number) {
   if (session.flows.size === 0) watchIdle(state, session, now);
 }
 
-/** No session in time: the last error of the intermediate says why, or that none was reached. */
+/** No session in time: the last error of the intermediate says why, or that it let nobody in, or was not reached. */
 export function onFlowTimeout(state: AgentState, flow: FlowKey, service: ServiceName) {
   const demand = state.demands.get(service);
   if (!demand?.flows.delete(flow)) return;
   forgetFlow(state, service, demand, flow);
+  const last = demand.lastError ?? refusalOf(state);
   const reason =
-    demand.lastError?.message ??
+    last?.message ??
     (state.link.connection === undefined
       ? 'no intermediate could be reached; check the network and that UDP to it is open'
       : 'no session in time; see the logs of the intermediate and the connector');
-  failFlow(
-    state,
-    flow,
-    wireError(demand.lastError ? codeOf(demand.lastError) : 'timeout', `service ${service}: ${reason}`),
-  );
+  failFlow(state, flow, wireError(last ? codeOf(last) : 'timeout', `service ${service}: ${reason}`));
+}
+
+function refusalOf({ link }: AgentState): WireError | undefined {
+  if (!link.refusal) return undefined;
+  return {
+    ...link.refusal,
+    message: `the intermediate refuses this agent (${link.refusal.message}); check its certificate and its log`,
+  };
 }
 
 /** Does the next thing that brings the flows waiting for `service` forward, if there is one to do now. */
