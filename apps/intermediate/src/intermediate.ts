@@ -184,7 +184,7 @@ class RunningIntermediate implements Intermediate {
   #carryOut(output: IntermediateOutput) {
     switch (output.type) {
       case 'send':
-        this.#sessionLog.onSend(output.message);
+        this.#sessionLog.onSend(this.#peers.identity(output.peer)?.id, output.message);
         return this.#peers.send(output.peer, output.message);
       case 'close-peer':
         return this.#peers.close(output.peer, output.error);

@@ -65,6 +65,10 @@ export class Peers {
     }
   }
 
+  identity(key: ConnectionKey): PeerIdentity | undefined {
+    return this.#peers.get(key)?.identity;
+  }
+
   connection(key: ConnectionKey): Connection | undefined {
     return this.#peers.get(key)?.connection;
   }

@@ -1,5 +1,5 @@
 import type { Logger } from '@ztna/runtime';
-import type { ControlMessage, SessionUid } from '@ztna/wire';
+import type { ControlMessage, SessionUid, SpiffeId } from '@ztna/wire';
 
 /** Tells of sessions by what the core sends: open once the agent has its offer, over when a side is told so. */
 export class SessionLog {
@@ -11,10 +11,10 @@ export class SessionLog {
     this.#log = log;
   }
 
-  onSend(message: ControlMessage): void {
+  onSend(to: SpiffeId | undefined, message: ControlMessage): void {
     if (message.type === 'sessionOffer' && message.requestId !== 0) {
       const { sessionUid: session, peer: connector, attach } = message;
-      this.#log.info({ session, connector, attach }, 'session opened');
+      this.#log.info({ session, agent: to, connector }, attach ? 'session attached' : 'session opened');
     }
     if (message.type !== 'closeSession' || message.sessionUid === this.#lastClosed) return;
     this.#lastClosed = message.sessionUid;
