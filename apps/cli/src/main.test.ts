@@ -61,6 +61,14 @@ describe('ztna backend', () => {
     expect([code, signal]).toEqual([0, null]);
   });
 
+  test('points to the help of the group in which a word is unknown', async () => {
+    const { err, code } = await ztna('pki', 'isue');
+    expect(code).toBe(2);
+    expect(err).toBe(
+      "ztna pki: unknown command 'isue'\n  did you mean ztna pki issue?\n  see: ztna pki --help\n",
+    );
+  });
+
   test('says which port is in use and what to do', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');

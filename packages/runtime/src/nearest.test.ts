@@ -7,6 +7,7 @@ test.each([
   ['privateKey', ['certificateFile', 'privateKeyFile'], 'privateKeyFile'],
   ['LOG', ['listen', 'log'], 'log'],
   ['entirely', ['listen', 'log'], undefined],
+  ['foo', ['listen', 'log'], undefined],
   ['x'.repeat(10_000), ['listen'], undefined],
 ])('nearest to %.20s', (word, candidates, expected) => {
   expect(nearest(word, candidates)).toBe(expected);

@@ -1,6 +1,7 @@
 /** The candidate most like `word`, if any is near enough to be what was meant. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
-  const limit = Math.max(2, Math.floor(word.length / 3));
+  // Half of a word of three letters is another word.
+  const limit = word.length < 4 ? 1 : Math.max(2, Math.floor(word.length / 3));
   const wanted = word.toLowerCase();
   let best: string | undefined;
   let bestDistance = limit + 1;

@@ -32,8 +32,18 @@ export async function runCli(group: CommandGroup, argv: readonly string[], io: C
     }
     return await execute(found.command, parsed, path, io);
   } catch (error) {
-    io.stderr.write(errorReport(error, path, json));
+    io.stderr.write(errorReport(error, error instanceof WrongWord ? error.path : path, json));
     return exitCodeOf(error);
+  }
+}
+
+/** Names the group in which a word was looked for, so that the help it points to is the right one. */
+class WrongWord extends UsageError {
+  readonly path: string;
+
+  constructor(path: string, message: string, remedy: string | undefined) {
+    super(message, remedy);
+    this.path = path;
   }
 }
 
@@ -67,12 +77,12 @@ function pick(group: CommandGroup, word: string, path: string): CommandEntry {
   const entry = group.members.find((m) => m.name === word);
   if (entry) return entry;
   if (word.startsWith('-'))
-    throw new UsageError(`a command must come before ${word}`, `write ${path} COMMAND ${word}`);
+    throw new WrongWord(path, `a command must come before ${word}`, `write ${path} COMMAND ${word}`);
   const meant = nearest(
     word,
     group.members.map((m) => m.name),
   );
-  throw new UsageError(`unknown command '${word}'`, meant && `did you mean ${path} ${meant}?`);
+  throw new WrongWord(path, `unknown command '${word}'`, meant && `did you mean ${path} ${meant}?`);
 }
 
 async function execute(
