@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { type CommandContext, configOption, defineCommand, UsageError } from '@ztna/runtime';
 import type { ForwardSpec } from '../forward/spec.ts';
 import { loadAgentConfig, startCommandAgent } from './start.ts';
@@ -101,7 +102,12 @@ async function runStdio(context: Context, config: Config): Promise<undefined> {
   const service = findService(agent.services(), spec.service);
   const { port } = findPort(service, 'tcp', spec.port);
   const target = { service: service.name, transport: 'tcp', port } as const;
-  await forwardStdio(agent, target, process.stdin, process.stdout);
+  // A signal ends it at once: whoever called, an ssh for example, is gone or wants it gone.
+  await Promise.race([forwardStdio(agent, target, process.stdin, process.stdout), aborted(context.signal)]);
+}
+
+function aborted(signal: AbortSignal): Promise<unknown> {
+  return signal.aborted ? Promise.resolve() : once(signal, 'abort');
 }
 
 /** What the command line asks for; UsageError when that is nothing, or unclear. */
