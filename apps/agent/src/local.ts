@@ -12,18 +12,19 @@ export function listenLocal<L>(
   // `localhost` is one address here, the same one for every listener.
   const host = address.host === 'localhost' ? '127.0.0.1' : address.host;
   const listen = formatAddress({ host, port: address.port });
-  if (!isLoopback(host)) {
-    log.warn({ listen }, 'other machines can use this port, and with it the access of this agent');
-  }
   try {
-    return bind(listen);
+    const listener = bind(listen);
+    if (!isLoopback(host)) {
+      log.warn({ listen }, 'other machines can use this port, and with it the access of this agent');
+    }
+    return listener;
   } catch (cause) {
     if (!(cause instanceof QuicError)) throw cause;
     const inUse = /in use/i.test(cause.message);
     throw new RuntimeFault({
       code: 'listen-failed',
       fault: 'config',
-      message: `cannot listen on ${listen}: ${inUse ? 'the port is in use' : cause.message}`,
+      message: inUse ? `cannot listen on ${listen}: the port is in use` : cause.message,
       remedy: `${inUse ? 'stop the program that has it, or ' : ''}choose another address with ${setting} (port 0 takes a free one)`,
       cause,
     });

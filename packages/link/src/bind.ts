@@ -22,8 +22,8 @@ export function bindEndpoint(options: EndpointOptions, setting: string): Endpoin
     throw new RuntimeFault({
       code: 'listen-failed',
       fault: 'config',
-      message: `${cause.message} (UDP, set by ${setting})`,
-      remedy: `free the address or set another ${setting}`,
+      message: cause.message,
+      remedy: `stop the program that has this UDP address, or choose another one with ${setting}`,
       cause,
     });
   }

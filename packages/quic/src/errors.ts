@@ -34,7 +34,8 @@ export function fromNative(error: unknown): QuicError {
   const text = error instanceof Error ? error.message : String(error);
   const match = NATIVE.exec(text);
   const code = (match?.[1] ?? 'ERR_INTERNAL') as QuicErrorCode;
-  return new QuicError(code, match?.[2] ?? text, { cause: error });
+  // A text that was understood is repeated whole: as a cause it would say the same again.
+  return new QuicError(code, match?.[2] ?? text, match ? undefined : { cause: error });
 }
 
 const TCP_CODES: Record<string, QuicErrorCode> = {
