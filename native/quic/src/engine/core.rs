@@ -7,14 +7,15 @@ use super::conn::Conn;
 use super::datagrams::{Rule, VirtualPath};
 use super::handle::Shared;
 use super::options::EndpointOptions;
-use super::poller::{Poller, Ready};
+use super::poller::{Interest, Poller, Ready};
 use super::tcp::{Tcp, TcpListening};
 use super::types::{EndpointStats, Event, Id, PathInfo, REMOTE};
 use super::udp::{Packet, Udp};
+use super::udp_batch::ReceiveBuffer;
 use super::udpflow::{UdpFlow, UdpListening};
 use crate::tls::TlsContext;
 use crate::token::TokenKeys;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use noq_proto as q;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, VecDeque};
@@ -86,10 +87,14 @@ pub(crate) struct Engine {
     pub(crate) udp_flows: FxHashMap<Id, UdpFlow>,
     pub(crate) drops: Drops,
     packets: Vec<Packet>,
-    pub(crate) udp_buffer: Vec<u8>,
+    pub(crate) udp_buffer: ReceiveBuffer,
+    /// Payloads for local sockets, by flow.
+    pub(crate) udp_out: Vec<(Id, Bytes)>,
     transmit_buffer: Vec<u8>,
     loops: u64,
     pub(super) stop_at: Option<Instant>,
+    /// The poller reports when the UDP socket takes more.
+    socket_watched: bool,
 }
 
 /// Runs until shut down. A panic is reported as the end of the engine, never let out of the thread.
@@ -114,8 +119,8 @@ impl Engine {
         let listen = options.listen;
         let udp = Udp::bind(listen).map_err(|source| StartError::Bind { listen, source })?;
         let poller = Poller::new()?;
-        poller.add(udp.fd(), TOKEN_UDP)?;
-        poller.add(shared.waker.fd(), TOKEN_WAKE)?;
+        poller.add(udp.fd(), TOKEN_UDP, Interest::Read)?;
+        poller.add(shared.waker.fd(), TOKEN_WAKE, Interest::Read)?;
         let token_keys = Arc::new(TokenKeys::new(&options.keys.retry));
         let tls = TlsContext::new(&options.tls, Default::default())?;
         let server = options.server.as_ref().map(|o| configure::server(&tls, o, &token_keys)).transpose()?;
@@ -148,10 +153,12 @@ impl Engine {
             udp_flows: FxHashMap::default(),
             drops: Drops::default(),
             packets: Vec::new(),
-            udp_buffer: Vec::new(),
+            udp_buffer: ReceiveBuffer::default(),
+            udp_out: Vec::new(),
             transmit_buffer: Vec::new(),
             loops: 0,
             stop_at: None,
+            socket_watched: false,
         })
     }
 
@@ -173,9 +180,21 @@ impl Engine {
             self.fire_timers(Instant::now());
             self.serve();
             self.udp.flush();
+            self.watch_socket()?;
             if !self.events.is_empty() && self.shared.publish(&mut self.events) {
                 wake();
             }
+        }
+        Ok(())
+    }
+
+    /// Asks to hear of room in the socket's buffer while packets wait for it.
+    fn watch_socket(&mut self) -> std::io::Result<()> {
+        let blocked = self.udp.is_blocked();
+        if blocked != self.socket_watched {
+            self.socket_watched = blocked;
+            let interest = if blocked { Interest::ReadWrite } else { Interest::Read };
+            self.poller.modify(self.udp.fd(), TOKEN_UDP, interest)?;
         }
         Ok(())
     }

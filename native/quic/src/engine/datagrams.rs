@@ -150,7 +150,7 @@ impl Engine {
                         self.receive_virtual(path, fragment, &datagram[skip..], now)
                     }
                     Some((Route::Udp { flow, fragment }, skip)) => {
-                        self.deliver_udp(flow, fragment, &datagram[skip..], now)
+                        self.deliver_udp(flow, fragment, datagram.slice(skip..), now)
                     }
                     None => for_owner.push(datagram),
                 }
@@ -159,6 +159,7 @@ impl Engine {
                 break;
             }
         }
+        self.flush_local();
         self.hand_to_owner(id, for_owner);
     }
 

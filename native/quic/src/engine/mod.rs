@@ -21,6 +21,7 @@ mod streams;
 mod tcp;
 mod types;
 mod udp;
+mod udp_batch;
 mod udpflow;
 
 pub use handle::Handle;

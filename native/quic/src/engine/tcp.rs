@@ -1,6 +1,7 @@
 //! TCP sockets of the local side: listening, dialling, and the few bytes that the owner reads itself.
 
 use super::core::{Engine, KIND_TCP, KIND_TCP_LISTENER, TimerKey};
+use super::poller::Interest;
 use super::types::{Event, Id};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
@@ -158,9 +159,9 @@ pub(crate) struct TcpListening {
 
 impl Engine {
     pub(crate) fn listen_tcp(&mut self, id: Id, socket: std::net::TcpListener) {
-        let ready = socket
-            .set_nonblocking(true)
-            .and_then(|()| self.poller.add(socket.as_raw_fd(), KIND_TCP_LISTENER << 32 | u64::from(id)));
+        let ready = socket.set_nonblocking(true).and_then(|()| {
+            self.poller.add(socket.as_raw_fd(), KIND_TCP_LISTENER << 32 | u64::from(id), Interest::Read)
+        });
         if ready.is_ok() {
             self.tcp_listeners.insert(id, TcpListening { socket });
             self.accept_tcp(id);
@@ -190,7 +191,7 @@ impl Engine {
     fn insert_tcp(&mut self, id: Id, socket: TcpStream, connecting: Option<Instant>) -> io::Result<()> {
         socket.set_nonblocking(true)?;
         let _ = socket.set_nodelay(true);
-        self.poller.add(socket.as_raw_fd(), KIND_TCP << 32 | u64::from(id))?;
+        self.poller.add(socket.as_raw_fd(), KIND_TCP << 32 | u64::from(id), Interest::ReadWrite)?;
         self.tcp.insert(id, Tcp::new(socket, connecting));
         Ok(())
     }

@@ -4,28 +4,29 @@
 use super::conn::Route;
 use super::core::{Engine, KIND_UDP_FLOW, KIND_UDP_LISTENER, TimerKey};
 use super::datagrams::Enqueued;
+use super::poller::Interest;
 use super::tcp::MAX_TIMEOUT;
 use super::types::{Event, FramePrefix, Id, UdpEnd, UdpFlowStats};
+use super::udp_batch::{self, BATCH, Outgoing};
 use crate::fragment::Reassembler;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Datagrams read from one socket per turn.
-const TURN: usize = 256;
+/// Batches read from one socket per turn.
+const TURN: usize = 8;
 /// Local peers that wait for the owner's word, per listener.
 const MAX_PENDING_PEERS: usize = 1024;
 /// Datagrams held for one of them.
 const MAX_HELD: usize = 16;
-const MAX_UDP_PAYLOAD: usize = 65_507;
 
 /// Whom the datagrams of a flow are for on the local side.
 enum Local {
     /// A connected socket of its own.
-    Socket(UdpSocket),
+    Socket(Arc<UdpSocket>),
     /// A peer of a listener.
     Peer { listener: Id, peer: PeerKey },
 }
@@ -61,7 +62,7 @@ enum PeerState {
 }
 
 pub(crate) struct UdpListening {
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
     socks: bool,
     peers: FxHashMap<PeerKey, PeerState>,
     pending: FxHashMap<Id, PeerKey>,
@@ -84,36 +85,54 @@ fn socks_header(datagram: &[u8]) -> Option<usize> {
 impl Engine {
     pub(crate) fn listen_udp(&mut self, id: Id, socket: UdpSocket, socks: bool) {
         let token = KIND_UDP_LISTENER << 32 | u64::from(id);
-        let ready = socket.set_nonblocking(true).and_then(|()| self.poller.add(socket.as_raw_fd(), token));
+        let ready = socket
+            .set_nonblocking(true)
+            .and_then(|()| self.poller.add(socket.as_raw_fd(), token, Interest::Read));
         if ready.is_ok() {
-            let listening =
-                UdpListening { socket, socks, peers: FxHashMap::default(), pending: FxHashMap::default() };
+            let listening = UdpListening {
+                socket: Arc::new(socket),
+                socks,
+                peers: FxHashMap::default(),
+                pending: FxHashMap::default(),
+            };
             self.udp_listeners.insert(id, listening);
             self.udp_listener_ready(id, true);
         }
     }
 
     pub(crate) fn udp_listener_ready(&mut self, id: Id, readable: bool) {
-        if !readable {
+        let Some(socket) = self.udp_listeners.get(&id).filter(|_| readable).map(|l| l.socket.clone()) else {
             return;
-        }
+        };
+        self.receive_batches(id, &socket, |engine, from, datagram| {
+            if let Some(from) = from {
+                engine.local_datagram(id, from, datagram);
+            }
+        });
+    }
+
+    /// Reads a local socket until nothing waits, or others have to get their turn. Errors of earlier sends
+    /// (ICMP: a peer that went away, a backend's closed port) are no reason to stop: others go on, and a flow
+    /// waits for its idle timeout.
+    fn receive_batches(
+        &mut self,
+        id: Id,
+        socket: &UdpSocket,
+        mut each: impl FnMut(&mut Self, Option<SocketAddr>, &[u8]),
+    ) {
         let mut buffer = std::mem::take(&mut self.udp_buffer);
-        buffer.resize(MAX_UDP_PAYLOAD, 0);
-        let mut budget = TURN;
-        while budget > 0 {
-            budget -= 1;
-            let Some(l) = self.udp_listeners.get(&id) else { break };
-            match l.socket.recv_from(&mut buffer) {
-                Ok((n, from)) => self.local_datagram(id, from, &buffer[..n]),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                // A peer that went away reports itself here (ICMP); others go on.
-                Err(_) => {}
+        let mut more = true;
+        for _ in 0..TURN {
+            let received = buffer.receive(socket, |from, datagram| each(self, from, datagram));
+            more = received.interrupted || received.count == BATCH;
+            if !more {
+                break;
             }
         }
-        if budget == 0 {
+        self.udp_buffer = buffer;
+        if more {
             self.timers.insert((Instant::now(), TimerKey::UdpTurn(id)));
         }
-        self.udp_buffer = buffer;
     }
 
     pub(crate) fn udp_turn(&mut self, id: Id) {
@@ -198,8 +217,11 @@ impl Engine {
         idle: Duration,
     ) {
         let token = KIND_UDP_FLOW << 32 | u64::from(flow);
-        match socket.set_nonblocking(true).and_then(|()| self.poller.add(socket.as_raw_fd(), token)) {
-            Ok(()) => self.start_flow(flow, Local::Socket(socket), conn, prefix, idle),
+        match socket
+            .set_nonblocking(true)
+            .and_then(|()| self.poller.add(socket.as_raw_fd(), token, Interest::Read))
+        {
+            Ok(()) => self.start_flow(flow, Local::Socket(Arc::new(socket)), conn, prefix, idle),
             Err(_) => self.events.push(Event::UdpFlowClosed {
                 flow,
                 end: UdpEnd::Error,
@@ -244,26 +266,11 @@ impl Engine {
     }
 
     pub(crate) fn udp_flow_ready(&mut self, id: Id, readable: bool) {
-        if !readable || !self.udp_flows.contains_key(&id) {
-            return;
-        }
-        let mut buffer = std::mem::take(&mut self.udp_buffer);
-        buffer.resize(MAX_UDP_PAYLOAD, 0);
-        let mut budget = TURN;
-        while budget > 0 {
-            budget -= 1;
-            let Some(UdpFlow { local: Local::Socket(socket), .. }) = self.udp_flows.get(&id) else { break };
-            match socket.recv(&mut buffer) {
-                Ok(n) => self.send_up(id, &buffer[..n]),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                // The backend's port is closed for now (ICMP): the flow waits for its idle timeout.
-                Err(_) => {}
-            }
-        }
-        if budget == 0 {
-            self.timers.insert((Instant::now(), TimerKey::UdpTurn(id)));
-        }
-        self.udp_buffer = buffer;
+        let socket = match self.udp_flows.get(&id) {
+            Some(UdpFlow { local: Local::Socket(socket), .. }) if readable => socket.clone(),
+            _ => return,
+        };
+        self.receive_batches(id, &socket, |engine, _, datagram| engine.send_up(id, datagram));
     }
 
     /// A payload from the local side into the connection.
@@ -286,16 +293,17 @@ impl Engine {
         self.mark(conn);
     }
 
-    /// A payload from the connection to the local side.
-    pub(crate) fn deliver_udp(&mut self, id: Id, fragment: bool, payload: &[u8], now: Instant) {
+    /// A payload from the connection to the local side; it leaves with `flush_local`.
+    pub(crate) fn deliver_udp(&mut self, id: Id, fragment: bool, payload: Bytes, now: Instant) {
         let Some(f) = self.udp_flows.get_mut(&id) else { return };
         f.last = now;
         if !fragment {
-            return self.send_down(id, payload);
+            self.udp_out.push((id, payload));
+            return;
         }
-        match f.reassembler.insert(payload, now) {
-            Ok(Some(whole)) => self.send_down(id, &whole),
-            Ok(None) => self.watch_pieces(id),
+        match f.reassembler.insert(&payload, now) {
+            Ok(Some(whole)) => self.udp_out.push((id, whole.freeze())),
+            Ok(None) => {}
             Err(_) => {
                 f.stats.dropped += 1;
                 self.drops.flow_reassembly += 1;
@@ -303,31 +311,35 @@ impl Engine {
         }
     }
 
-    fn send_down(&mut self, id: Id, payload: &[u8]) {
+    /// Sends what `deliver_udp` collected, in order, each run for one flow in one go.
+    pub(crate) fn flush_local(&mut self) {
+        let mut out = std::mem::take(&mut self.udp_out);
+        for run in out.chunk_by(|a, b| a.0 == b.0) {
+            self.send_down(run[0].0, run);
+        }
+        out.clear();
+        self.udp_out = out;
+    }
+
+    fn send_down(&mut self, id: Id, run: &[(Id, Bytes)]) {
         let Some(f) = self.udp_flows.get_mut(&id) else { return };
-        let sent = match &f.local {
-            Local::Socket(socket) => socket.send(payload),
+        let (socket, to, header) = match &f.local {
+            Local::Socket(socket) => (socket.clone(), None, Bytes::new()),
             Local::Peer { listener, peer } => match self.udp_listeners.get(listener) {
-                Some(l) if peer.header.is_empty() => l.socket.send_to(payload, peer.address),
-                Some(l) => {
-                    let mut framed = BytesMut::with_capacity(peer.header.len() + payload.len());
-                    framed.extend_from_slice(&peer.header);
-                    framed.extend_from_slice(payload);
-                    l.socket.send_to(&framed, peer.address)
-                }
-                None => Err(ErrorKind::NotConnected.into()),
+                Some(l) => (l.socket.clone(), Some(peer.address), peer.header.clone()),
+                None => return,
             },
         };
-        match sent {
-            Ok(_) => {
-                f.stats.received += 1;
-                f.stats.received_bytes += payload.len() as u64;
-            }
-            Err(_) => {
-                f.stats.dropped += 1;
-                self.drops.flow_socket_full += 1;
-            }
-        }
+        let datagrams: Vec<Outgoing> = run
+            .iter()
+            .map(|(_, payload)| Outgoing { to, header: header.clone(), payload: payload.clone() })
+            .collect();
+        let sent = udp_batch::send(&socket, &datagrams);
+        let lost = (run.len() - sent) as u64;
+        f.stats.received += sent as u64;
+        f.stats.received_bytes += run[..sent].iter().map(|(_, p)| p.len() as u64).sum::<u64>();
+        f.stats.dropped += lost;
+        self.drops.flow_socket_full += lost;
     }
 
     pub(crate) fn end_udp_flow(&mut self, id: Id, end: UdpEnd) {

@@ -1,6 +1,6 @@
 //! Linux: epoll with a nanosecond timeout, eventfd.
 
-use super::Ready;
+use super::{Interest, Ready};
 use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
@@ -20,12 +20,22 @@ impl Poller {
         Ok(Self { fd, buffer: vec![libc::epoll_event { events: 0, u64: 0 }; 256] })
     }
 
-    /// Watches `fd` for both directions, edge-triggered, until it is closed.
-    pub(crate) fn add(&self, fd: RawFd, token: u64) -> io::Result<()> {
-        let flags = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+    /// Watches `fd`, edge-triggered, until it is closed.
+    pub(crate) fn add(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, token, interest)
+    }
+
+    /// Watches an added `fd` for something else.
+    pub(crate) fn modify(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
+    }
+
+    fn control(&self, what: libc::c_int, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
+        let write = if interest == Interest::ReadWrite { libc::EPOLLOUT } else { 0 };
+        let flags = libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLET | write;
         let mut event = libc::epoll_event { events: flags as u32, u64: token };
         // SAFETY: `event` lives across the call; the kernel copies it.
-        let r = unsafe { libc::epoll_ctl(self.fd, libc::EPOLL_CTL_ADD, fd, &mut event) };
+        let r = unsafe { libc::epoll_ctl(self.fd, what, fd, &mut event) };
         if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 

@@ -1,6 +1,6 @@
 //! macOS and the BSDs: kqueue, and a socket pair to wake it.
 
-use super::Ready;
+use super::{Interest, Ready};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -33,15 +33,27 @@ impl Poller {
         Ok(Self { fd, buffer: Vec::with_capacity(EVENTS) })
     }
 
-    /// Watches `fd` for both directions, edge-triggered, until it is closed.
-    pub(crate) fn add(&self, fd: RawFd, token: u64) -> io::Result<()> {
+    /// Watches `fd`, edge-triggered, until it is closed.
+    pub(crate) fn add(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
         let flags = libc::EV_ADD | libc::EV_CLEAR;
         let changes =
             [change(fd, libc::EVFILT_READ, flags, token), change(fd, libc::EVFILT_WRITE, flags, token)];
-        // SAFETY: two readable changes; no events are asked for.
-        let r =
-            unsafe { libc::kevent(self.fd, changes.as_ptr(), 2, std::ptr::null_mut(), 0, std::ptr::null()) };
+        let count = if interest == Interest::ReadWrite { 2 } else { 1 };
+        // SAFETY: `count` readable changes; no events are asked for.
+        let r = unsafe {
+            libc::kevent(self.fd, changes.as_ptr(), count, std::ptr::null_mut(), 0, std::ptr::null())
+        };
         if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Watches an added `fd` for something else.
+    pub(crate) fn modify(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
+        if interest == Interest::Read {
+            let gone = change(fd, libc::EVFILT_WRITE, libc::EV_DELETE, token);
+            // SAFETY: one readable change. An error means that the filter was not there.
+            unsafe { libc::kevent(self.fd, &gone, 1, std::ptr::null_mut(), 0, std::ptr::null()) };
+        }
+        self.add(fd, token, interest)
     }
 
     /// Waits until something is ready or the timeout has passed; `None` waits for ever.
