@@ -203,7 +203,7 @@ mod tests {
                 .map(|i| Outgoing {
                     to: Some(target),
                     header: Bytes::copy_from_slice(&[i]),
-                    payload: Bytes::from(vec![i; usize::from(i) * 100]),
+                    payload: Bytes::from(vec![i; usize::from(i) * 10]),
                 })
                 .collect();
             assert_eq!(send(&from, &out), 70);
@@ -220,7 +220,7 @@ mod tests {
             }
             assert_eq!(got.len(), 70);
             for (i, d) in got.iter().enumerate() {
-                assert_eq!((d.len(), d[0]), (1 + i * 100, i as u8));
+                assert_eq!((d.len(), d[0]), (1 + i * 10, i as u8));
             }
         }
     }
