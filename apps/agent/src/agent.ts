@@ -189,7 +189,7 @@ class RunningAgent implements Agent {
   #carryOut(output: AgentOutput): void {
     switch (output.type) {
       case 'connect':
-        if (!this.connected) this.observer.connecting();
+        if (!this.connected) this.observer.connecting(output.to);
         return this.#links.carryOut(output);
       case 'send':
       case 'disconnect':

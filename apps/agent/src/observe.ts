@@ -1,5 +1,7 @@
+import { Outages } from '@ztna/link';
 import type { Logger } from '@ztna/runtime';
 import type { CountOutput, EventOutput } from '@ztna/session';
+import type { IntermediateEntry } from '@ztna/wire';
 
 /** What the events of the core say to an operator. Those that are not here speak by their own name. */
 const SENTENCES: Readonly<Record<string, string>> = {
@@ -17,27 +19,23 @@ const SENTENCES: Readonly<Record<string, string>> = {
   'offer.refused': 'session offer refused',
 };
 
-/** A restart of an intermediate is shorter than this, ms. */
-const UNREACHABLE_AFTER_MS = 3_000;
+const ANY = 'any';
 const UNREACHABLE = 'no intermediate can be reached: trying on; check the network and that UDP to it is open';
 
 /** Log lines and counters of one agent. */
 export class Observer {
   readonly #log: Logger;
   readonly #counters = new Map<string, number>();
-  #unreachable: NodeJS.Timeout | undefined;
-  /** An intermediate answered, if only to refuse: what is wrong is not the network. */
-  #refused = false;
+  readonly #outages: Outages;
 
   constructor(log: Logger) {
     this.#log = log;
+    this.#outages = new Outages(log, UNREACHABLE);
   }
 
   event({ level, event, fields }: EventOutput): void {
-    if (event === 'intermediate.connected' || event === 'intermediate.refused') {
-      this.reached();
-      this.#refused = event === 'intermediate.refused';
-    }
+    if (event === 'intermediate.connected') this.reached();
+    if (event === 'intermediate.refused') this.#outages.refused(ANY);
     this.#log[level]({ event, ...fields }, SENTENCES[event] ?? event);
   }
 
@@ -55,16 +53,13 @@ export class Observer {
     return Object.fromEntries(this.#counters);
   }
 
-  /** An attempt begins and nothing is connected. Said once per outage: attempts go on for as long as it takes. */
-  connecting(): void {
-    if (this.#refused) return;
-    const say = () => this.#log.warn(UNREACHABLE);
-    this.#unreachable ??= setTimeout(say, UNREACHABLE_AFTER_MS).unref();
+  /** An attempt begins and nothing is connected: one outage, whichever intermediate is tried. */
+  connecting(to: IntermediateEntry): void {
+    this.#outages.connecting(to, ANY);
   }
 
   /** An intermediate is connected, or none is wanted any more. */
   reached(): void {
-    clearTimeout(this.#unreachable);
-    this.#unreachable = undefined;
+    this.#outages.over(ANY);
   }
 }

@@ -4,6 +4,7 @@ import {
   coreClock,
   innerServerTransport,
   localInfo,
+  Outages,
   OuterLinks,
   observeCore,
   outerClientTransport,
@@ -19,6 +20,7 @@ import {
   ConnectorCore,
   type ConnectorInput,
   type ConnectorOutput,
+  type EventOutput,
   type FlowRecord,
 } from '@ztna/session';
 import { ALPN, wireErrorNumber } from '@ztna/wire';
@@ -68,6 +70,8 @@ export async function startConnector(options: ConnectorOptions): Promise<Connect
   return running;
 }
 
+const UNREACHABLE = 'intermediate cannot be reached: trying on; check the network and that UDP to it is open';
+
 class RunningConnector implements Connector {
   readonly registered: Promise<void>;
   readonly failed: Promise<never>;
@@ -77,6 +81,7 @@ class RunningConnector implements Connector {
   readonly #core: ConnectorCore;
   readonly #shell: CoreShell<ConnectorInput>;
   readonly #links: OuterLinks;
+  readonly #outages: Outages;
   readonly #inner: InnerSessions;
   readonly #flows: Flows;
   readonly #health: Health;
@@ -107,6 +112,7 @@ class RunningConnector implements Connector {
       timeoutMs: config.dialTimeoutMs,
       ownPorts: () => this.#ownPorts(),
     });
+    this.#outages = new Outages(log, UNREACHABLE);
     this.#links = new OuterLinks({
       endpoint: this.#endpoint,
       transport: outerClientTransport(config.transport),
@@ -177,6 +183,7 @@ class RunningConnector implements Connector {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#reloader[Symbol.dispose]();
     this.#health[Symbol.dispose]();
+    this.#outages[Symbol.dispose]();
     this.#shell.input({ type: 'stop', reason: 'the connector stops' });
     await this.#links.settled();
     this.#shell.close();
@@ -213,6 +220,8 @@ class RunningConnector implements Connector {
   #carryOut(output: ConnectorOutput) {
     switch (output.type) {
       case 'connect':
+        this.#outages.connecting(output.to);
+        return this.#links.carryOut(output);
       case 'send':
       case 'disconnect':
         return this.#links.carryOut(output);
@@ -236,11 +245,18 @@ class RunningConnector implements Connector {
         this.#record(output);
         return this.#options.onRecord?.(output);
       case 'event':
+        this.#watchOutages(output);
+        return this.#observe(output);
       case 'count':
         return this.#observe(output);
       default:
         output satisfies never;
     }
+  }
+
+  #watchOutages({ event, fields }: EventOutput): void {
+    if (event === 'intermediate.connected') this.#outages.over(String(fields.intermediate));
+    if (event === 'intermediate.refused') this.#outages.refused(String(fields.intermediate));
   }
 
   #ownPorts(): number[] {

@@ -13,6 +13,7 @@ export { ControlStream, type ControlStreamEvents } from './control-stream.ts';
 export { endOrderly } from './end.ts';
 export { localInfo, SOFTWARE_VERSION } from './local-info.ts';
 export { observeCore, shared } from './metrics.ts';
+export { Outages } from './outages.ts';
 export { OuterLinks, type OuterLinksOptions } from './outer-links.ts';
 export { type ReadFailure, readFrame } from './read-frame.ts';
 export { Reloader, type ReloaderOptions } from './reloader.ts';
