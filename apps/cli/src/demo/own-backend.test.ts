@@ -10,13 +10,13 @@ test.each([
 });
 
 test.each([
-  ['', 'does not begin with tcp:'],
-  ['127.0.0.1:80', 'does not begin with tcp:'],
-  ['localhost:80', 'does not begin with tcp:'],
-  ['[::1]:80', 'does not begin with tcp:'],
+  ['', 'is not tcp:HOST:PORT'],
+  ['127.0.0.1:80', 'is not tcp:HOST:PORT'],
+  ['localhost:80', 'is not tcp:HOST:PORT'],
+  ['[::1]:80', 'is not tcp:HOST:PORT'],
   ['udp:127.0.0.1:53', 'cannot carry udp: only tcp'],
   ['http://127.0.0.1:80', 'cannot carry http: only tcp'],
-  ['tcp:127.0.0.1', 'does not begin with tcp:'],
+  ['tcp:127.0.0.1', 'is not tcp:HOST:PORT'],
   ['tcp:127.0.0.1:', 'not tcp: with a host and a port'],
   ['tcp:127.0.0.1:0', 'not tcp: with a host and a port'],
   ['tcp:127.0.0.1:65536', 'not tcp: with a host and a port'],

@@ -6,7 +6,7 @@ const like = 'write tcp:HOST:PORT, for example tcp:127.0.0.1:5432 or tcp:[::1]:2
 export function parseOwnBackend(text: string): Address {
   const scheme = /^([a-z][a-z0-9+.-]*):(?=.*:)/i.exec(text)?.[1]?.toLowerCase();
   if (scheme === undefined || parseAddress(text)) {
-    throw new UsageError(`--backend is '${text}', which does not begin with tcp:`, like);
+    throw new UsageError(`--backend is '${text}', which is not tcp:HOST:PORT`, like);
   }
   if (scheme !== 'tcp') throw new UsageError(`--backend cannot carry ${scheme}: only tcp`, like);
   const address = parseAddress(text.slice('tcp:'.length));
