@@ -102,7 +102,7 @@ fn an_outer_connection_that_stands_still_costs_no_inner_packets() {
         let stream = r.a.open(inner.client, false);
         r.a.write(inner.client, stream, sent.clone(), true);
     }
-    r.a.wait_for("stall", |e| matches!(e, Event::Stalled { conn } if *conn == inner.client).then_some(()));
+    r.a.wait_for("stall", |e| matches!(e, Event::Stalled { .. }).then_some(()));
     line.pass(true, true);
     for _ in 0..4 {
         let (stream, _, first) = r.b.stream(inner.server);
