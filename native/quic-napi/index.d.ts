@@ -8,6 +8,11 @@ export declare class NativeEndpoint {
    * not keep the process alive.
    */
   constructor(options: NativeEndpointOptions, wake: () => void)
+  /**
+   * Has the orders given so far carried out. Waking the thread is what costs, so one call serves all the
+   * orders of a turn.
+   */
+  flush(): void
   get localAddress(): string
   /** Everything that has happened since the last call, in order. */
   drain(): Array<NativeEvent>

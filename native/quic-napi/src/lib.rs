@@ -62,7 +62,16 @@ impl NativeEndpoint {
 
     fn send(&self, command: Command) {
         if let Some(handle) = &self.handle {
-            handle.send(command);
+            handle.queue(command);
+        }
+    }
+
+    /// Has the orders given so far carried out. Waking the thread is what costs, so one call serves all the
+    /// orders of a turn.
+    #[napi]
+    pub fn flush(&self) {
+        if let Some(handle) = &self.handle {
+            handle.flush();
         }
     }
 

@@ -42,8 +42,8 @@ export class Endpoint implements AsyncDisposable {
   onConnection: ((connection: Connection) => void) | undefined;
   /** The native thread died; every connection is closed. Cannot happen but for bugs. */
   onFailure: ((error: QuicError) => void) | undefined;
-  /** @internal */
-  readonly native: NativeEndpointType;
+  readonly #native: NativeEndpointType;
+  #flushDue = false;
   readonly #identity: TlsIdentity | undefined;
   readonly #pending = new Pending();
   readonly #connections = new Map<number, Connection>();
@@ -71,11 +71,23 @@ export class Endpoint implements AsyncDisposable {
   private constructor(options: EndpointOptions) {
     this.#identity = options.identity;
     try {
-      this.native = new NativeEndpoint(nativeOptions(options), () => this.#drain());
+      this.#native = new NativeEndpoint(nativeOptions(options), () => this.#drain());
     } catch (error) {
       throw fromNative(error);
     }
-    this.localAddress = this.native.localAddress;
+    this.localAddress = this.#native.localAddress;
+  }
+
+  /** @internal To give orders. Those of one turn of the event loop go to the thread together, with one wake-up. */
+  get native(): NativeEndpointType {
+    if (!this.#flushDue) {
+      this.#flushDue = true;
+      setImmediate(() => {
+        this.#flushDue = false;
+        this.#native.flush();
+      });
+    }
+    return this.#native;
   }
 
   /**
@@ -136,7 +148,7 @@ export class Endpoint implements AsyncDisposable {
 
   addVirtualPath(options: VirtualPathOptions): VirtualPath {
     const id = this.#id();
-    const path = new VirtualPath(this.native, id, options, () => this.#paths.delete(id));
+    const path = new VirtualPath(this, id, options, () => this.#paths.delete(id));
     this.#paths.set(id, path);
     return path;
   }
@@ -270,7 +282,7 @@ export class Endpoint implements AsyncDisposable {
   }
 
   #drain(): void {
-    for (const event of this.native.drain()) this.#handle(event);
+    for (const event of this.#native.drain()) this.#handle(event);
   }
 
   #handle(event: NativeEvent): void {

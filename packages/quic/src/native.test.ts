@@ -80,6 +80,7 @@ describe('the raw binding', () => {
     endpoint.read(77, 0, 1);
     endpoint.write(77, 0, new Uint8Array(1), false, true);
     endpoint.shutdown(0, '');
+    endpoint.flush();
     const events = await stopped;
     expect(events.map((e) => e.type)).toEqual([
       'connection-stats',
@@ -102,6 +103,7 @@ describe('the raw binding', () => {
     endpoint.tcpClose(1, true);
     endpoint.close(1, -5, 'x'.repeat(10_000));
     endpoint.shutdown(Number.MAX_SAFE_INTEGER, '');
+    endpoint.flush();
     expect((await stopped).at(-1)).toEqual({ type: 'stopped' });
   });
 });

@@ -1,4 +1,4 @@
-import type { NativeEndpointType } from './native.ts';
+import type { Endpoint } from './endpoint.ts';
 import type { VirtualPathOptions } from './types.ts';
 
 /**
@@ -9,25 +9,25 @@ import type { VirtualPathOptions } from './types.ts';
 export class VirtualPath {
   readonly id: number;
   readonly address: string;
-  readonly #native: NativeEndpointType;
+  readonly #endpoint: Endpoint;
   readonly #forget: () => void;
 
   /** @internal */
-  constructor(native: NativeEndpointType, id: number, options: VirtualPathOptions, forget: () => void) {
-    this.#native = native;
+  constructor(endpoint: Endpoint, id: number, options: VirtualPathOptions, forget: () => void) {
+    this.#endpoint = endpoint;
     this.id = id;
-    this.address = native.virtualPathAddress(id);
+    this.address = endpoint.native.virtualPathAddress(id);
     this.#forget = forget;
     this.rebind(options);
   }
 
   /** Moves the path to another carrier. Inner connections do not notice; `ping()` them to hurry. */
   rebind(options: VirtualPathOptions): void {
-    this.#native.setVirtualPath(this.id, options.carrier.id, options.send, options.receive);
+    this.#endpoint.native.setVirtualPath(this.id, options.carrier.id, options.send, options.receive);
   }
 
   close(): void {
-    this.#native.removeVirtualPath(this.id);
+    this.#endpoint.native.removeVirtualPath(this.id);
     this.#forget();
   }
 }

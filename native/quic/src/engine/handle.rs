@@ -68,9 +68,19 @@ impl Handle {
         self.local_addr
     }
 
-    /// Queues an order; it is carried out soon, in order.
+    /// Gives an order; it is carried out soon, in order.
     pub fn send(&self, command: Command) {
+        self.queue(command);
+        self.flush();
+    }
+
+    /// Gives an order that may wait for others: `flush` has them carried out.
+    pub fn queue(&self, command: Command) {
         self.shared.commands.lock().push(command);
+    }
+
+    /// Wakes the thread, unless it is on its way to the queue already.
+    pub fn flush(&self) {
         if !self.shared.engine_woken.swap(true, Ordering::SeqCst) {
             self.shared.waker.wake();
         }
