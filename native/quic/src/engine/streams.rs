@@ -202,8 +202,11 @@ impl Engine {
         }
         let mut receive = c.q.recv_stream(stream_id(raw));
         let Ok(mut chunks) = receive.read(true) else { return };
-        while s.incoming_bytes < READ_AHEAD {
-            match chunks.next(READ_AHEAD - s.incoming_bytes) {
+        loop {
+            // Also a full buffer asks: a reset must not wait for a reader that does not read.
+            let room = READ_AHEAD.saturating_sub(s.incoming_bytes);
+            match chunks.next(room) {
+                Ok(Some(_)) if room == 0 => break,
                 Ok(Some(chunk)) => {
                     s.incoming_bytes += chunk.bytes.len();
                     s.push(chunk.bytes);
