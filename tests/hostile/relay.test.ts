@@ -16,6 +16,7 @@ afterAll(async () => {
   await arena[Symbol.asyncDispose]();
 });
 
+// Datagrams may be lost on the way: counts below are of half of them.
 const ids = Array.from({ length: 200 }, (_, i) => (i + 1) as RelayId);
 const whole = (id: RelayId, payload: Uint8Array) => Buffer.concat([relayPrefix(id).whole, payload]);
 
@@ -25,17 +26,16 @@ test('datagrams with ids of nobody, of others and of closed sessions go nowhere'
   peer.send({ type: 'closeSession', sessionUid: closed.sessionUid });
   await expect.poll(() => arena.stack.intermediate.stats().sessions).toBe(2);
   await arena.unharmed();
-  const received = await arrived();
-  const before = await forwarded();
+  const [before, unclaimedBefore] = [await forwarded(), await unclaimed()];
   for (const id of ids) if (id !== own) peer.connection.sendDatagram(whole(id, Buffer.alloc(200, id)));
-  await expect.poll(arrived).toBeGreaterThanOrEqual(received + ids.length - 1);
+  await expect.poll(unclaimed).toBeGreaterThan(unclaimedBefore + ids.length / 2);
   // The honest flow may have sent an acknowledgement or two meanwhile.
   expect((await forwarded()) - before).toBeLessThan(20);
   await arena.unharmed();
 });
 
 test('datagrams that are no frames at all harm nobody', async () => {
-  const received = await arrived();
+  const before = await unclaimed();
   const shapes = [
     [],
     [0x2e],
@@ -50,7 +50,7 @@ test('datagrams that are no frames at all harm nobody', async () => {
   for (let size = 1; size < 200; size++) peer.connection.sendDatagram(noise(size, size));
   peer.connection.sendDatagram(noise(peer.connection.maxDatagramSize, 1));
   expect(peer.connection.sendDatagram(noise(peer.connection.maxDatagramSize + 1, 1))).toBe(false);
-  await expect.poll(arrived).toBeGreaterThanOrEqual(received + shapes.length + 199);
+  await expect.poll(unclaimed).toBeGreaterThan(before + 100);
   await arena.unharmed();
 });
 
@@ -87,9 +87,8 @@ async function session() {
   return peer.next('sessionOffer');
 }
 
-/** Packets that reached the intermediate's socket hold the datagrams: asked of the sender's acknowledgements. */
-async function arrived(): Promise<number> {
-  return (await peer.connection.stats())?.datagrams.sent ?? 0;
+function unclaimed(): Promise<number> {
+  return arena.metric('intermediate', 'ztna_relay_unclaimed_datagrams_total');
 }
 
 function noise(length: number, seed: number): Uint8Array {

@@ -172,10 +172,15 @@ class RunningIntermediate implements Intermediate {
       help: 'Handshakes that were completed, by what came of them',
       labels: ['outcome'],
     });
+    const unclaimed = this.#metrics.counter({
+      name: 'relay_unclaimed_datagrams_total',
+      help: 'Datagrams that belong to no session of the connection that they came on',
+    });
     return new Peers({
       verify: (chain) => this.#component.verifyPeer(chain, ['agent', 'connector'], this.#clock.now()),
       review: (identity) => this.#component.reviewPeer(identity, this.#clock.now()),
       input,
+      onUnclaimed: (datagrams) => unclaimed.inc({}, datagrams),
       onHandshake: (outcome) => handshakes.inc({ outcome }),
       log: this.#log,
     });

@@ -10,6 +10,8 @@ export interface PeersOptions {
   /** Whether a peer that was let in may stay. */
   readonly review: (identity: PeerIdentity) => PeerRefusal | undefined;
   readonly input: (input: IntermediateInput) => void;
+  /** Datagrams that no forwarding rule took: of unknown, closed or foreign sessions, or no frames at all. */
+  readonly onUnclaimed: (datagrams: number) => void;
   readonly onHandshake: (outcome: PeerRefusal['code'] | 'accepted') => void;
   readonly log: Logger;
 }
@@ -47,6 +49,7 @@ export class Peers {
     this.#peers.set(key, peer);
     log.debug({ peer: key, id: peer.identity.id, remoteAddress: connection.remoteAddress }, 'peer connected');
     connection.onBiStream = (stream) => this.#onStream(peer, stream);
+    connection.onDatagrams = ({ length }) => this.#options.onUnclaimed(length);
     void connection.closed.then((info) => this.#onGone(peer, closeReason(info)));
     input({ type: 'peer-connected', peer: key, identity: peer.identity });
     if (!peer.ending) connection.accept();

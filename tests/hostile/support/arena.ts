@@ -38,7 +38,14 @@ export interface Arena extends AsyncDisposable {
   metric(of: 'intermediate' | 'connector', name: string, label?: string): Promise<number>;
 }
 
-export async function startArena(options: { agent?: object; connector?: object } = {}): Promise<Arena> {
+export interface ArenaOptions {
+  readonly agent?: object;
+  readonly connector?: object;
+  /** Called before the well-behaved agent starts. */
+  readonly prepare?: (stack: Stack) => Promise<void>;
+}
+
+export async function startArena(options: ArenaOptions = {}): Promise<Arena> {
   await using starting = new AsyncDisposableStack();
   const metrics = { metrics: { listen: '127.0.0.1:0' } };
   const connector = { ...metrics, ...options.connector };
@@ -58,6 +65,7 @@ export async function startArena(options: { agent?: object; connector?: object }
     await Promise.all([stack.intermediate.reload(), stack.connector.reload()]);
   };
   await publish();
+  await options.prepare?.(stack);
   const agent = await stack.startAgent();
   const honest = starting.use(await startHonest(agent));
   const running = starting.move();

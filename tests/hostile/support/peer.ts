@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { outerClientTransport } from '@ztna/link';
+import { innerServerTransport, outerClientTransport } from '@ztna/link';
 import { type CloseInfo, type Connection, Endpoint, type QuicStream } from '@ztna/quic';
 import {
   ALPN,
@@ -35,7 +35,9 @@ export function credentialsOf({ files }: TestIdentity): Credentials {
 /** An endpoint that presents these credentials, and believes the roots in `bundleFile`. */
 export function endpointOf(credentials: Credentials | undefined, bundleFile: string): Endpoint {
   const trust = { roots: readFileSync(bundleFile, 'utf8') };
-  return Endpoint.bind({ listen: '127.0.0.1:0', trust, ...(credentials && { identity: credentials }) });
+  const innerServer = { alpn: [ALPN.SESSION], transport: innerServerTransport(TRANSPORT) };
+  const identity = credentials && { identity: credentials, innerServer };
+  return Endpoint.bind({ listen: '127.0.0.1:0', trust, ...identity });
 }
 
 /** How a connection attempt ended; waits until it does. The client may think it is connected for a moment. */

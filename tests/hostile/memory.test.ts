@@ -1,0 +1,122 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Stack } from '../e2e/support/stack.ts';
+import type { FlowOutcome, TestAgent } from '../system/support/agent.ts';
+import { type Arena, startArena } from './support/arena.ts';
+import { Child } from './support/child.ts';
+
+const MiB = 1024 * 1024;
+/** Read ahead of a reader that does not read, per stream and direction (native/quic/src/engine/streams.rs). */
+const READ_AHEAD = 256 * 1024;
+/** Unread and unacknowledged bytes of one inner connection beside that (options.rs, configure.rs). */
+const CONNECTION = 8 * MiB + 8 * MiB;
+
+let arena: Arena;
+let connector: Child;
+let mallory: TestAgent;
+beforeAll(async () => {
+  arena = await startArena({
+    async prepare(stack) {
+      await stack.stopConnector();
+      connector = await Child.start('connector', '--config', connectorConfig(stack));
+    },
+  });
+  mallory = arena.agentOf(arena.mallory);
+});
+afterAll(async () => {
+  await connector[Symbol.asyncDispose]();
+  await arena[Symbol.asyncDispose]();
+});
+
+test('10,000 flows opened and dropped leave nothing behind', async () => {
+  const flows = await connector.metric('ztna_flows');
+  await churn(3_000);
+  const before = connector.rss;
+  await churn(10_000);
+  await expect.poll(() => connector.metric('ztna_pending_dials'), { timeout: 10_000 }).toBe(0);
+  await expect.poll(() => connector.metric('ztna_flows'), { timeout: 10_000 }).toBe(flows);
+  const growth = connector.rss - before;
+  expect(growth).toBeLessThan(48 * MiB);
+  await arena.unharmed();
+});
+
+test('readers that do not read cost a bounded amount, whatever is offered', async () => {
+  const rest = await connector.metric('ztna_flows');
+  const before = connector.rss;
+  const flows = [...(await open('tar', TAR)), ...(await open('echo', ECHO))];
+  const chunk = Buffer.alloc(256 * 1024);
+  const offer = async ({ stream }: Open) => {
+    for (let i = 0; i < 32; i++) await stream.write(chunk);
+  };
+  for (const flow of flows) offer(flow).catch(() => {}); // cut off in the end
+  await standstill(flows[0] as Open);
+  const growth = connector.rss - before;
+  // echo holds in both directions.
+  expect(growth).toBeLessThan((TAR + 2 * ECHO) * READ_AHEAD + CONNECTION + 32 * MiB);
+  await arena.unharmed(); // leaves a UDP association, which ends by its idle timeout
+  for (const { stream } of flows) {
+    stream.stop(0);
+    stream.reset(0);
+  }
+  await expect.poll(() => connector.metric('ztna_flows'), { timeout: 10_000 }).toBeLessThanOrEqual(rest + 1);
+});
+
+/** Flows to a backend that reads nothing, and to one that answers a client that reads nothing. */
+const TAR = 40;
+const ECHO = 20;
+
+type Open = Extract<FlowOutcome, { ok: true }>;
+
+async function open(service: string, count: number): Promise<Open[]> {
+  const outcomes = await Promise.all(Array.from({ length: count }, () => mallory.flow(service, 'tcp')));
+  return outcomes.map((outcome) => {
+    if (!outcome.ok) throw new Error(outcome.error.message);
+    return outcome;
+  });
+}
+
+/** Every other flow is dropped before the connector has answered. */
+async function churn(count: number): Promise<void> {
+  for (let done = 0; done < count; done += 250) {
+    const flows = await open('echo', 125);
+    const [{ connection }] = flows as [Open];
+    for (let i = 0; i < 125; i++) {
+      const stream = await connection.openBi();
+      stream.write(Uint8Array.of(0x20, 0x0a)).catch(() => {});
+      stream.reset(0);
+      stream.stop(0);
+    }
+    for (const { stream } of flows) {
+      stream.reset(0);
+      stream.stop(0);
+    }
+  }
+}
+
+/** Until flow control has stopped everything: nothing more is sent between two looks. */
+async function standstill({ connection }: Open): Promise<void> {
+  let last = -1;
+  const sent = async () => {
+    const packets = (await connection.stats())?.paths[0]?.sentPackets ?? 0;
+    const moved = packets - last;
+    last = packets;
+    return moved;
+  };
+  await expect.poll(sent, { timeout: 20_000, interval: 500 }).toBeLessThan(20);
+}
+
+function connectorConfig({ pki: { dir } }: Stack): string {
+  const issued = join(dir, 'pki', 'issued', 'connector', 'lab', 'c1');
+  const file = join(dir, 'connector.json');
+  const config = {
+    identity: { certificateFile: join(issued, 'certificate.pem'), privateKeyFile: join(issued, 'key.pem') },
+    trust: { bundleFile: join(issued, 'trust.pem') },
+    snapshotFile: join(dir, 'snapshots', 'connector', 'lab', 'c1.snapshot'),
+    stateDir: join(dir, 'state', 'child'),
+    metrics: { listen: '127.0.0.1:0' },
+    log: { level: 'warn' },
+  };
+  writeFileSync(file, JSON.stringify(config));
+  return file;
+}
