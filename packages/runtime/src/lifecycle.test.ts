@@ -12,8 +12,19 @@ test('the first signal asks to stop, the second ends at once', async () => {
   await stopped;
   expect(lifecycle.signal.aborted).toBe(true);
   expect(exits).toEqual([]);
+  vi.advanceTimersByTime(500);
   events.emit('SIGINT');
   expect(exits).toEqual([130]);
+});
+
+test('a signal that arrives twice at once is one', () => {
+  const { events, exits, lifecycle } = start();
+  events.emit('SIGTERM');
+  events.emit('SIGTERM');
+  vi.advanceTimersByTime(499);
+  events.emit('SIGINT');
+  expect(exits).toEqual([]);
+  expect(lifecycle.signalExitCode).toBe(143);
 });
 
 test('the deadline ends what does not stop', () => {

@@ -4,6 +4,9 @@ import type { Logger } from './log.ts';
 export type StopSignal = 'SIGINT' | 'SIGTERM';
 const signalNumber: Readonly<Record<StopSignal, number>> = { SIGINT: 2, SIGTERM: 15 };
 
+/** `timeout` and shells signal a process and its group: the same wish, told twice within this time, ms. */
+const DOUBLED_MS = 500;
+
 // biome-ignore lint/suspicious/noExplicitAny: each event has arguments of its own
 type Handler = (...args: any[]) => void;
 
@@ -22,8 +25,9 @@ export interface LifecycleOptions {
 }
 
 /**
- * Signals and last resorts of one process. The first SIGINT or SIGTERM aborts `signal`; a second one, or the
- * deadline, ends the process with 128 + the signal's number. SIGHUP runs the reload hooks, if there are any.
+ * Signals and last resorts of one process. The first SIGINT or SIGTERM aborts `signal`; a second one half a second
+ * later or more, or the deadline, ends the process with 128 + the signal's number. SIGHUP runs the reload hooks, if
+ * there are any.
  */
 export class Lifecycle implements Disposable {
   readonly #controller = new AbortController();
@@ -34,6 +38,7 @@ export class Lifecycle implements Disposable {
   #deadline: NodeJS.Timeout | undefined;
   #reloading: Promise<void> = Promise.resolve();
   #received: StopSignal | undefined;
+  #receivedAt = 0;
   /** Used for what happens outside of any call: failed reloads, forced ends, bugs. */
   log: Logger | undefined;
 
@@ -112,11 +117,13 @@ export class Lifecycle implements Disposable {
 
   #onStop(signal: StopSignal): void {
     if (this.#received) {
+      if (performance.now() - this.#receivedAt < DOUBLED_MS) return;
       this.log?.warn({ signal }, 'second signal: ending at once');
       this.#options.exit(128 + signalNumber[signal]);
       return;
     }
     this.#received = signal;
+    this.#receivedAt = performance.now();
     this.log?.info({ signal }, 'stopping');
     this.startDeadline(128 + signalNumber[signal]);
     this.#controller.abort(new StoppedError(signal));
