@@ -9,6 +9,9 @@ const code = await runCli(root, process.argv.slice(2), {
   stderr: process.stderr,
   env: process.env,
   cwd: process.cwd(),
+  nameProcess: (name) => {
+    process.title = name;
+  },
 });
 // Handles that a command left behind do not keep the process; what it wrote is flushed first.
 process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));

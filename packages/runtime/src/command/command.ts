@@ -78,6 +78,8 @@ export interface CommandIo {
   readonly stderr: { write(text: string): unknown; readonly isTTY?: boolean };
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
+  /** Told what runs, `ztna connector`, before it does: the name that `ps` shows. */
+  readonly nameProcess?: (name: string) => void;
 }
 
 export interface LogSettings {

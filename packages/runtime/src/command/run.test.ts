@@ -95,6 +95,11 @@ describe('a command line', () => {
     expect(code).toBe(0);
     expect(out).toMatch(/Commands\n {2}serve {2}serve something/);
   });
+
+  test('names the process after the command that runs', async () => {
+    expect((await run(serve, 'serve', 'web')).names).toEqual(['ztna serve']);
+    expect((await run(serve, 'serve', '--help')).names).toEqual([]);
+  });
 });
 
 describe('a failure', () => {
@@ -161,12 +166,14 @@ function failing(error: Error): AnyCommand {
 async function run(command: AnyCommand, ...argv: string[]) {
   let out = '';
   let err = '';
+  const names: string[] = [];
   const io: CommandIo = {
     stdout: { write: (text) => (out += text) },
     stderr: { write: (text) => (err += text) },
     env: {},
     cwd: '/',
+    nameProcess: (name) => names.push(name),
   };
   const code = await runCli(defineGroup({ name: 'ztna', summary: 'test', commands: [command] }), argv, io);
-  return { out, err, code };
+  return { out, err, code, names };
 }

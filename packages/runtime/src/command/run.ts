@@ -30,6 +30,7 @@ export async function runCli(group: CommandGroup, argv: readonly string[], io: C
       io.stdout.write(commandHelp(path, found.command));
       return exitCode.ok;
     }
+    io.nameProcess?.(path);
     return await execute(found.command, parsed, path, io);
   } catch (error) {
     io.stderr.write(errorReport(error, error instanceof WrongWord ? error.path : path, json));
