@@ -139,10 +139,12 @@ describe('a spliced flow', () => {
     });
     await using r = await relayed(pki);
     const [a, c] = r.inner;
+    const joined = Promise.withResolvers<void>();
     c.onBiStream = async (stream: QuicStream) => {
       const socket = await r.connector.dialTcp({ address: backend.address, timeoutMs: 5_000 });
       stream.spliceSend(socket);
       stream.spliceRecv(socket);
+      joined.resolve();
     };
     const local = await r.agent.dialTcp({ address: backend.address, timeoutMs: 5_000 });
     const stream = a.openBi();
@@ -151,6 +153,7 @@ describe('a spliced flow', () => {
     local.reset();
     expect(await broken.promise).toMatchObject({ code: 'ECONNRESET' });
     await expect(readAll(stream)).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    await joined.promise;
   });
 
   it('resets the application when the session ends', async () => {
@@ -163,6 +166,20 @@ describe('a spliced flow', () => {
     const failed = once(f.socket, 'error');
     f.inner[0].close();
     expect((await failed)[0]).toMatchObject({ code: 'ECONNRESET' });
+  });
+
+  it('tells how much it carried when the session cuts it', async () => {
+    using backend = await listen((socket) => {
+      socket.on('error', () => {});
+      socket.pipe(socket);
+    });
+    await using f = await flow(backend.address);
+    f.socket.on('error', () => {});
+    f.socket.write('hello');
+    await once(f.socket, 'data');
+    f.inner[0].close();
+    const done = await Promise.all(f.results);
+    expect(done).toEqual(Array(2).fill({ sent: 5, received: 5, reason: 'closed' }));
   });
 });
 

@@ -53,16 +53,7 @@ impl Engine {
 
     fn on_lost(&mut self, id: Id, reason: &q::ConnectionError) {
         let (kind, code) = close_kind(reason);
-        if let Some(c) = self.conns.get_mut(&id)
-            && !c.closed_reported
-        {
-            c.closed_reported = true;
-            if !c.established && id & REMOTE != 0 {
-                self.handshake_over();
-            }
-            self.report_closed(id, kind, code, reason_text(reason));
-        }
-        self.cut_streams(id);
+        self.end(id, kind, code, reason_text(reason));
     }
 
     fn on_stream_event(&mut self, id: Id, event: q::StreamEvent) {

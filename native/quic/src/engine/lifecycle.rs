@@ -92,22 +92,29 @@ impl Engine {
 
     /// Removes a connection and all that hangs on it.
     pub(super) fn forget(&mut self, id: Id) {
+        self.end(id, CloseKind::Local, None, String::new());
         let Some(c) = self.conns.remove(&id) else { return };
         self.by_handle.remove(&c.handle.0);
         if let Some(at) = c.timer {
             self.timers.remove(&(at, TimerKey::Conn(id)));
-        }
-        if !c.established && !c.closed_reported && id & REMOTE != 0 {
-            self.handshake_over();
-        }
-        if !c.closed_reported {
-            self.report_closed(id, CloseKind::Local, None, String::new());
         }
         self.detach(id, c);
     }
 
     pub(crate) fn handshake_over(&mut self) {
         self.handshaking = self.handshaking.saturating_sub(1);
+    }
+
+    /// Nothing goes through the connection from here on: the ends of its streams are told (with what they
+    /// carried), then its own, once.
+    pub(super) fn end(&mut self, id: Id, kind: CloseKind, code: Option<u64>, reason: String) {
+        self.cut_streams(id);
+        let Some(c) = self.conns.get_mut(&id).filter(|c| !c.closed_reported) else { return };
+        c.closed_reported = true;
+        if !c.established && id & REMOTE != 0 {
+            self.handshake_over();
+        }
+        self.report_closed(id, kind, code, reason);
     }
 
     pub(crate) fn report_closed(&mut self, conn: Id, kind: CloseKind, code: Option<u64>, reason: String) {
@@ -182,14 +189,7 @@ impl Engine {
         let code = q::VarInt::from_u64(code).unwrap_or(q::VarInt::MAX);
         let Some(c) = self.conns.get_mut(&id) else { return };
         c.q.close(Instant::now(), code, reason);
-        if !c.closed_reported {
-            c.closed_reported = true;
-            if !c.established && id & REMOTE != 0 {
-                self.handshake_over();
-            }
-            self.report_closed(id, CloseKind::Local, Some(code.into_inner()), String::new());
-        }
-        self.cut_streams(id);
+        self.end(id, CloseKind::Local, Some(code.into_inner()), String::new());
         self.mark(id);
     }
 }
