@@ -5,6 +5,7 @@ import { Plain } from './measurements/plain.ts';
 import { measureRelay } from './measurements/relay.ts';
 import { measureSession } from './measurements/session.ts';
 import { type Result, toResult } from './results.ts';
+import { selects } from './select.ts';
 
 export interface BenchOptions {
   /** Names, or beginnings of names that end with `.` or `*`; empty means all. */
@@ -51,10 +52,4 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   await measureRelay(context, plain);
   await measureSession(context, plain);
   return { machine, results, failed };
-}
-
-function selects(only: readonly string[], name: string): boolean {
-  const matches = (pattern: string) =>
-    /[.*]$/.test(pattern) ? name.startsWith(pattern.replace(/\*$/, '')) : name === pattern;
-  return only.length === 0 || only.some(matches);
 }

@@ -25,10 +25,12 @@ export const command = defineCommand({
   ],
   exitCodes: { 1: 'something could not be measured; a goal that is missed is no failure' },
   async run({ options, json, io, signal, print }) {
+    const { readOnly } = await import('./select.ts');
+    const only = readOnly(options.only ?? []);
     const { runBench } = await import('./bench.ts');
     const { table } = await import('./results.ts');
     const report = await runBench({
-      only: (options.only ?? []).flatMap((names) => names.split(',')),
+      only,
       seconds: options.seconds ?? (options.quick ? 0.3 : 0.7),
       repeat: options.repeat ?? (options.quick ? 1 : 3),
       signal,

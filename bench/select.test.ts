@@ -1,0 +1,44 @@
+import { UsageError } from '@ztna/runtime';
+import { describe, expect, test } from 'vitest';
+import { names, readOnly, selects } from './select.ts';
+
+describe('--only', () => {
+  test.each([
+    ['relay.rtt', ['relay.rtt']],
+    ['handshake', ['handshake']],
+    ['handshake*', ['handshake', 'handshake.retry']],
+    ['handshake.', ['handshake.retry']],
+  ])('%s stands for %j', (pattern, expected) => {
+    const only = readOnly([pattern]);
+    expect(names.filter((name) => selects(only, name))).toEqual(expected);
+  });
+
+  test('takes a list, several times', () => {
+    expect(readOnly(['relay.rtt, session.rtt', 'session.tcp.'])).toEqual([
+      'relay.rtt',
+      'session.rtt',
+      'session.tcp.',
+    ]);
+  });
+
+  test.each([
+    ['nosuch', undefined],
+    ['relay.rt', 'relay.rtt'],
+    ['relay.rtt,sesion.rtt', 'session.rtt'],
+    ['nosuch.', undefined],
+    ['', undefined],
+  ])('refuses %j, naming what there is and the nearest', (text, meant) => {
+    const error = refused(() => readOnly([text]));
+    expect(error.remedy).toContain(names.join(', '));
+    expect(error.remedy?.match(/did you mean (\S+)\?/)?.[1]).toBe(meant);
+  });
+});
+
+function refused(action: () => unknown): UsageError {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof UsageError) return error;
+  }
+  throw new Error('it was taken');
+}

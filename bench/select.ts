@@ -1,0 +1,28 @@
+import { nearest, UsageError } from '@ztna/runtime';
+import { relayNames } from './measurements/relay.ts';
+import { sessionNames } from './measurements/session.ts';
+
+/** All that can be measured. */
+export const names: readonly string[] = [...relayNames, ...sessionNames];
+
+/** Whether `name` is among `only`: names, or beginnings of names that end with `.` or `*`; empty means all. */
+export function selects(only: readonly string[], name: string): boolean {
+  const matches = (pattern: string) =>
+    /[.*]$/.test(pattern) ? name.startsWith(pattern.replace(/\*$/, '')) : name === pattern;
+  return only.length === 0 || only.some(matches);
+}
+
+/** The patterns of `--only`, separated by commas. Throws a UsageError for one that stands for nothing. */
+export function readOnly(values: readonly string[]): readonly string[] {
+  const only = values.flatMap((list) => list.split(',')).map((pattern) => pattern.trim());
+  for (const pattern of only) {
+    if (names.some((name) => selects([pattern], name))) continue;
+    const meant = nearest(pattern, names);
+    const hint = meant === undefined ? '' : `did you mean ${meant}? `;
+    throw new UsageError(
+      `--only: nothing that is measured is called '${pattern}'`,
+      `${hint}known are ${names.join(', ')}`,
+    );
+  }
+  return only;
+}
