@@ -72,7 +72,7 @@ describe('ztna demo --once', () => {
 
   test.each([
     [['--backend', 'udp:127.0.0.1:53'], 'only tcp'],
-    [['--backend', '127.0.0.1:53'], 'does not begin with tcp:'],
+    [['--backend', '127.0.0.1:53'], 'which is not tcp:HOST:PORT'],
     [['--timeout', '0'], 'whole number from 1 to 3600'],
     [['--onc'], 'did you mean --once?'],
     [['web'], "unexpected argument 'web'"],
