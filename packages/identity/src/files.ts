@@ -6,9 +6,11 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { getSystemErrorMessage } from 'node:util';
 import { ZtnaError } from '@ztna/wire';
 
 const PRIVATE_FILE = 0o600;
@@ -22,9 +24,21 @@ export interface WriteOptions {
   readonly replace?: boolean;
 }
 
-/** Makes a directory and those above it, for the owner alone. Existing ones keep their mode. */
+/**
+ * Makes a directory and those above it, for the owner alone. Existing ones keep their mode. Step by step, because
+ * Node's `recursive` never ends where a file system refuses with ENOENT, as /proc does.
+ */
 export function makeDirectory(path: string): void {
-  attempt('make directory', path, () => mkdirSync(path, { recursive: true, mode: PRIVATE_DIRECTORY }));
+  if (isDirectory(path)) return;
+  const parent = dirname(path);
+  if (parent !== path) makeDirectory(parent);
+  attempt('make directory', path, () => {
+    try {
+      mkdirSync(path, { mode: PRIVATE_DIRECTORY });
+    } catch (error) {
+      if (!isDirectory(path)) throw error; // else somebody else has made it meanwhile
+    }
+  });
 }
 
 /**
@@ -65,6 +79,14 @@ export function readText(path: string, limit?: number): string {
   return readWhole(path, limit).toString('utf8');
 }
 
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
 function writeNew(path: string, data: string | Uint8Array, mode: number): void {
   const file = openSync(path, 'wx', mode);
   try {
@@ -80,7 +102,7 @@ function attempt<T>(verb: string, path: string, action: () => T): T {
   try {
     return action();
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code;
+    const { code, errno } = cause as NodeJS.ErrnoException;
     if (code === 'EEXIST' && verb === 'write') {
       throw new ZtnaError({
         code: 'file-exists',
@@ -90,7 +112,8 @@ function attempt<T>(verb: string, path: string, action: () => T): T {
         cause,
       });
     }
-    const happened = `cannot ${verb} ${path} (${code ?? cause})`;
+    const reason = errno === undefined ? cause : getSystemErrorMessage(errno);
+    const happened = `cannot ${verb} ${path}: ${reason}`;
     throw new ZtnaError({ code: 'file-system', fault: 'config', happened, cause });
   }
 }
