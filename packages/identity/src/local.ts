@@ -18,6 +18,9 @@ export interface LocalIdentity extends Omit<PeerIdentity, 'authorities'> {
   readonly key: KeyObject;
 }
 
+const NO_PASSPHRASES =
+  'components cannot ask for one: write it without, `openssl pkey -in KEY -out NEW`, for the user of the process alone';
+
 /**
  * Loads a component's own certificate chain and key. Throws a ZtnaError that names the file when one cannot be read,
  * they do not belong together, or the leaf has no SPIFFE id. Validity is for `verifyPeer`.
@@ -60,26 +63,29 @@ export function loadTrustBundle(file: string): TrustBundle & { readonly pem: str
   try {
     return { ...readTrustBundle(pem), pem };
   } catch (cause) {
-    throw identityError(file, (cause as Error).message, cause);
+    throw identityError(file, (cause as Error).message, { cause });
   }
 }
 
-/** Loads a private key. Throws a ZtnaError that names the file and says whether the passphrase is to blame. */
-export function loadKey(file: string, passphrase?: string): KeyObject {
+/**
+ * Loads a private key. Throws a ZtnaError that names the file and says whether the passphrase is to blame; `remedy`
+ * tells how to give it.
+ */
+export function loadKey(file: string, passphrase?: string, remedy: string = NO_PASSPHRASES): KeyObject {
   const pem = readText(file);
   try {
     return importPrivateKey(pem, passphrase);
   } catch (cause) {
-    const encrypted = pem.includes('ENCRYPTED');
-    if (encrypted && passphrase === undefined) throw identityError(file, 'the key needs a passphrase');
-    throw identityError(
-      file,
-      encrypted ? 'the passphrase does not open the key' : 'it is no private key',
-      cause,
-    );
+    if (!pem.includes('ENCRYPTED')) throw identityError(file, 'it is no private key', { cause });
+    if (passphrase === undefined) throw identityError(file, 'the key needs a passphrase', { remedy });
+    throw identityError(file, 'the passphrase does not open the key', { cause, remedy });
   }
 }
 
-function identityError(file: string, happened: string, cause?: unknown): ZtnaError {
-  return new ZtnaError({ code: 'identity-file', fault: 'config', happened: `${file}: ${happened}`, cause });
+function identityError(
+  file: string,
+  happened: string,
+  more: { readonly cause?: unknown; readonly remedy?: string } = {},
+): ZtnaError {
+  return new ZtnaError({ code: 'identity-file', fault: 'config', happened: `${file}: ${happened}`, ...more });
 }

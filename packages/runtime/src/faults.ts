@@ -1,3 +1,5 @@
+import { getSystemErrorMessage } from 'node:util';
+
 /** Who is at fault; decides the exit code and what the message advises. */
 export type FaultClass = 'peer' | 'policy' | 'config' | 'internal';
 
@@ -37,25 +39,20 @@ export class RuntimeFault extends Error implements Fault {
   }
 }
 
+/** Said better than the system says it; for files its own words do. */
 const systemReasons: Readonly<Record<string, string>> = {
-  EACCES: 'permission denied',
-  EPERM: 'operation not permitted',
-  ENOENT: 'no such file',
-  EISDIR: 'it is a directory',
-  ENOTDIR: 'a part of the path is not a directory',
   EADDRINUSE: 'the port is in use',
   EADDRNOTAVAIL: 'this machine does not have that address',
   EAFNOSUPPORT: 'this machine does not support that address family',
   ENOTFOUND: 'no such host name',
-  EMFILE: 'too many open files',
-  ENOSPC: 'the disk is full',
-  EROFS: 'the file system is read-only',
 };
 
-/** The reason of a system error in words, `no such file` for ENOENT. */
+/** The reason of a system error in words, `no such file or directory` for ENOENT. */
 export function systemReason(error: unknown): string {
   const code = systemCode(error);
   if (code !== undefined && systemReasons[code] !== undefined) return systemReasons[code];
+  const { errno } = (error ?? {}) as NodeJS.ErrnoException;
+  if (code !== undefined && typeof errno === 'number' && errno < 0) return getSystemErrorMessage(errno);
   return error instanceof Error ? error.message : String(error);
 }
 

@@ -35,7 +35,9 @@ it('leaves keys unencrypted only when told to', async () => {
   const made = await pki('init', '--trust-domain', 'lab.example', '--passphrase-file', 'passphrase');
   expect(made.code).toBe(0);
   expect(readFileSync(join(home, 'pki/issuing.key'), 'utf8')).toContain('ENCRYPTED');
-  expect(await pki('issue', '--role', 'agent', '--name', 'a')).toMatchObject({ code: 3 });
+  const locked = await pki('issue', '--role', 'agent', '--name', 'a');
+  expect(locked.code).toBe(3);
+  expect(locked.err).toMatch(/needs a passphrase\n {2}what to do: .*--passphrase-file.*ZTNA_PKI_PASSPHRASE/);
   const agent = await pki('issue', '--role', 'agent', '--name', 'a', '--passphrase-file', 'passphrase');
   expect(agent.code).toBe(0);
 });

@@ -33,6 +33,9 @@ export interface InitOptions extends PkiConfig {
   readonly iterations?: number;
 }
 
+const GIVE_PASSPHRASE =
+  'give --passphrase-file FILE, or set ZTNA_PKI_PASSPHRASE, with that of `ztna pki init`';
+
 const PARTS = ['root', 'issuing', 'snapshot'] as const satisfies (keyof Authority)[];
 
 /** Makes a PKI. Gives the files written. Throws a ZtnaError; nothing is written over without `force`. */
@@ -90,7 +93,7 @@ export function readPkiConfig(dir: string): PkiConfig {
 /** Certificate and key of one part of a PKI. Throws a ZtnaError. */
 export function openPart(dir: string, part: 'issuing' | 'snapshot', passphrase?: string): KeyPair {
   const certificate = derOfPem(readText(join(dir, `${part}.pem`)));
-  return { certificate, key: loadKey(join(dir, `${part}.key`), passphrase) };
+  return { certificate, key: loadKey(join(dir, `${part}.key`), passphrase, GIVE_PASSPHRASE) };
 }
 
 export function pkiError(code: string, happened: string, remedy?: string): ZtnaError {

@@ -1,4 +1,4 @@
-import { type Fault, isFault } from '../faults.ts';
+import { type Fault, isFault, systemReason } from '../faults.ts';
 import { exitCode } from './exit-codes.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -51,7 +51,7 @@ function causes(error: Fault): string {
     cause instanceof Error && depth < 5;
     cause = cause.cause, depth++
   ) {
-    if (said.includes(cause.message)) continue;
+    if (said.includes(cause.message) || said.includes(systemReason(cause))) continue;
     said += cause.message;
     text += `  because: ${cause.message}\n`;
   }

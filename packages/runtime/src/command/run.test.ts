@@ -1,5 +1,6 @@
+import { constants } from 'node:os';
 import { describe, expect, test } from 'vitest';
-import { RuntimeFault } from '../faults.ts';
+import { RuntimeFault, systemReason } from '../faults.ts';
 import { type AnyCommand, type CommandIo, defineCommand, defineGroup } from './command.ts';
 import { runCli } from './run.ts';
 
@@ -120,6 +121,18 @@ describe('a failure', () => {
     expect(err).toBe(
       'ztna fail: the backend refused\n  what to do: start it\n' +
         '  because: connect ECONNREFUSED\n  code: backend-refused (peer)\n',
+    );
+  });
+
+  test('says the reason of the system once', async () => {
+    const cause = Object.assign(new Error('ENOENT: no such file or directory, open key.pem'), {
+      code: 'ENOENT',
+      errno: -constants.errno.ENOENT,
+    });
+    const message = `cannot read key.pem: ${systemReason(cause)}`;
+    const fault = new RuntimeFault({ code: 'key-unreadable', fault: 'config', message, cause });
+    expect((await run(failing(fault), 'fail')).err).toBe(
+      'ztna fail: cannot read key.pem: no such file or directory\n  code: key-unreadable (config)\n',
     );
   });
 

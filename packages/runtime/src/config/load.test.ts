@@ -98,7 +98,7 @@ test('a file that a field names, and that cannot be read, is blamed on the field
 test('a configuration that is not there, or a folder, is a fault of the configuration', async () => {
   await expect(loadConfig('/nowhere.yaml', intermediateSchema)).rejects.toMatchObject({
     code: 'config-unreadable',
-    message: 'cannot read the configuration file /nowhere.yaml: no such file',
+    message: 'cannot read the configuration file /nowhere.yaml: no such file or directory',
   });
   await expect(loadConfig('/tmp', intermediateSchema)).rejects.toThrow('it is a directory');
 });
