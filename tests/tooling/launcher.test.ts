@@ -181,6 +181,20 @@ describe('says what is missing and what to do', () => {
     if (!enough) expect(stderr).toContain('needs 1.88 or newer');
   });
 
+  test.each([
+    ['v18.20.4', false],
+    ['v20.18.3', false],
+    ['v20.19.0', true],
+    ['v26.0.0', true],
+  ])('npm with Node %s is enough: %s', (version, enough) => {
+    tool('node', `echo ${version}`);
+
+    const { status, stderr } = start(['--setup']);
+
+    expect(status).toBe(enough ? 0 : 1);
+    if (!enough) expect(stderr).toContain('Node 20.19 or newer');
+  });
+
   test('a Node that is not the pinned one', () => {
     const { status, stderr } = start(['--setup'], { FAKE_NODE_VERSION: 'v20.1.0' });
 
