@@ -168,6 +168,7 @@ export interface NativeServer {
   /** always, never or under-load */
   retry: string
   maxHandshakes: number
+  maxHandshakesPerSource?: number
 }
 
 export interface NativeTls {

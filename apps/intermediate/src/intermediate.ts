@@ -225,6 +225,7 @@ function bind(config: IntermediateConfig, component: Component<'intermediate'>):
       requireClientCert: true,
       retry: config.retry,
       maxHandshakes: config.limits.handshakes,
+      maxHandshakesPerSource: config.limits.handshakesPerSecondPerSource,
     },
   };
   return bindEndpoint(options, 'listen');

@@ -112,6 +112,7 @@ pub struct NativeServer {
     /// always, never or under-load
     pub retry: String,
     pub max_handshakes: u32,
+    pub max_handshakes_per_source: Option<u32>,
 }
 
 impl TryFrom<NativeServer> for ServerOptions {
@@ -133,6 +134,7 @@ impl TryFrom<NativeServer> for ServerOptions {
                 }
             },
             max_handshakes: n.max_handshakes as usize,
+            max_handshakes_per_source: n.max_handshakes_per_source,
         })
     }
 }

@@ -429,6 +429,9 @@ function nativeServer(options: ServerOptions): NativeServer {
     requireClientCert: options.requireClientCert ?? true,
     retry: options.retry ?? 'under-load',
     maxHandshakes: options.maxHandshakes ?? MAX_HANDSHAKES,
+    ...(options.maxHandshakesPerSource !== undefined && {
+      maxHandshakesPerSource: options.maxHandshakesPerSource,
+    }),
   };
 }
 

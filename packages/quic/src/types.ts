@@ -48,6 +48,8 @@ export interface ServerOptions {
   readonly retry?: 'always' | 'never' | 'under-load';
   /** Handshakes under way at a time; more are refused. Default 1,000. */
   readonly maxHandshakes?: number;
+  /** New handshakes per second of one source (IPv4 address, IPv6 /64); absent: no limit. */
+  readonly maxHandshakesPerSource?: number;
 }
 
 /** Key material that parallel and restarted processes share. Absent keys are random. */

@@ -8,6 +8,7 @@ use super::datagrams::{Rule, VirtualPath};
 use super::handle::Shared;
 use super::options::EndpointOptions;
 use super::poller::{Interest, Poller, Ready};
+use super::sources::SourceLimit;
 use super::tcp::{Tcp, TcpListening};
 use super::types::{EndpointStats, Event, Id, PathInfo, REMOTE};
 use super::udp::{Packet, Udp};
@@ -56,6 +57,7 @@ pub(crate) struct Drops {
     pub(crate) virtual_too_large: u64,
     pub(crate) virtual_refused: u64,
     pub(crate) handshakes_refused: u64,
+    pub(crate) handshakes_limited: u64,
     pub(crate) rule_without_target: u64,
     pub(crate) flow_socket_full: u64,
     pub(crate) flow_reassembly: u64,
@@ -76,6 +78,7 @@ pub(crate) struct Engine {
     pub(super) by_handle: FxHashMap<usize, Id>,
     pub(super) next_remote: Id,
     pub(super) handshaking: usize,
+    pub(super) sources: Option<SourceLimit>,
     pub(crate) timers: BTreeSet<(Instant, TimerKey)>,
     dirty: VecDeque<Id>,
     pub(crate) events: Vec<Event>,
@@ -128,6 +131,8 @@ impl Engine {
             options.inner_server.as_ref().map(|o| configure::server(&tls, o, &token_keys)).transpose()?;
         // Without a configuration noq accepts nothing, not even what comes with one of its own.
         let server = server.or_else(|| inner_server.clone());
+        let per_source = options.server.as_ref().and_then(|o| o.max_handshakes_per_source);
+        let sources = per_source.map(SourceLimit::new);
         let ep = q::Endpoint::new(Arc::new(configure::endpoint(&options.keys)?), server, !udp.may_fragment());
         Ok(Self {
             shared,
@@ -142,6 +147,7 @@ impl Engine {
             by_handle: FxHashMap::default(),
             next_remote: REMOTE,
             handshaking: 0,
+            sources,
             timers: BTreeSet::new(),
             dirty: VecDeque::new(),
             events: Vec::new(),
@@ -442,6 +448,7 @@ impl Engine {
                 ("virtual_refused", d.virtual_refused),
                 ("virtual_reassembly", d.virtual_reassembly),
                 ("handshakes_refused", d.handshakes_refused),
+                ("handshakes_limited", d.handshakes_limited),
                 ("rule_without_target", d.rule_without_target),
                 ("flow_socket_full", d.flow_socket_full),
                 ("flow_reassembly", d.flow_reassembly),

@@ -6,6 +6,7 @@ use super::configure;
 use super::conn::Conn;
 use super::core::{Engine, TimerKey};
 use super::options::{RetryPolicy, TransportOptions};
+use super::sources::Verdict;
 use super::types::{CloseKind, Event, Id, REMOTE};
 use crate::tls::{TlsContext, TlsMaterial};
 use bytes::Bytes;
@@ -34,16 +35,22 @@ impl Engine {
         let limits = self.options.server.as_ref().or(self.options.inner_server.as_ref());
         let max = limits.map_or(usize::MAX, |o| o.max_handshakes);
         let validated = incoming.remote_address_validated();
-        if via.is_none() && !validated && self.wants_retry(max) {
+        let verdict = match self.sources.as_mut() {
+            Some(limit) if via.is_none() => limit.judge(from.ip(), validated, now),
+            _ => Verdict::Accept,
+        };
+        if via.is_none() && !validated && (verdict == Verdict::Validate || self.wants_retry(max)) {
             if let Ok(t) = self.ep.retry(incoming, &mut buffer) {
                 self.send_packets(&t, &mut buffer, None);
             }
             return;
         }
         let inner = if via.is_some() { self.inner_server.clone() } else { None };
-        let refused = self.handshaking >= max || self.stop_at.is_some() || (via.is_some() && inner.is_none());
-        if refused {
-            self.drops.handshakes_refused += 1;
+        let limited = verdict == Verdict::Refuse;
+        let full = self.handshaking >= max || self.stop_at.is_some() || (via.is_some() && inner.is_none());
+        if full || limited {
+            self.drops.handshakes_limited += u64::from(limited);
+            self.drops.handshakes_refused += u64::from(!limited);
             let t = self.ep.refuse(incoming, &mut buffer);
             self.send_packets(&t, &mut buffer, None);
             return;

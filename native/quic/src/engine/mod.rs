@@ -16,6 +16,7 @@ mod lifecycle;
 mod options;
 mod outbox;
 mod poller;
+mod sources;
 mod splice;
 mod streams;
 mod tcp;

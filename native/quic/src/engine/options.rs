@@ -73,6 +73,9 @@ pub struct ServerOptions {
     pub retry: RetryPolicy,
     /// Handshakes under way at a time; more are refused.
     pub max_handshakes: usize,
+    /// New handshakes per second and source (IPv4 address, IPv6 /64); `None` does not limit them. Above it
+    /// a source has to prove its address, and with a proven one it is refused.
+    pub max_handshakes_per_source: Option<u32>,
 }
 
 /// Key material that an operator gives so that restarted or parallel processes understand each other.

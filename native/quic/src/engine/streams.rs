@@ -11,6 +11,9 @@ use std::collections::VecDeque;
 
 /// Unread bytes that are drained from noq ahead of the reader.
 const READ_AHEAD: usize = 256 << 10;
+/// Shared by the streams of a connection, and what each has for certain.
+const CONNECTION_READ_AHEAD: usize = 8 << 20;
+const LEAST_READ_AHEAD: usize = 16 << 10;
 /// Chunks below this are copied, up to `JOINED` bytes into one.
 const SMALL_CHUNK: usize = 512;
 const JOINED: usize = 4096;
@@ -196,6 +199,8 @@ impl Engine {
     /// Moves arrived bytes from noq into the stream's own buffer, up to its bound.
     pub(crate) fn drain(&mut self, conn: Id, raw: u64) {
         let Some(c) = self.conns.get_mut(&conn) else { return };
+        // What is drained is paid back to the peer's window, so many streams share what one alone may hold.
+        let ahead = (CONNECTION_READ_AHEAD / c.streams.len().max(1)).clamp(LEAST_READ_AHEAD, READ_AHEAD);
         let Some(s) = c.streams.get_mut(&raw) else { return };
         if s.receive_end.is_some() || s.receive_done || s.opening {
             return;
@@ -204,7 +209,7 @@ impl Engine {
         let Ok(mut chunks) = receive.read(true) else { return };
         loop {
             // Also a full buffer asks: a reset must not wait for a reader that does not read.
-            let room = READ_AHEAD.saturating_sub(s.incoming_bytes);
+            let room = ahead.saturating_sub(s.incoming_bytes);
             match chunks.next(room) {
                 Ok(Some(_)) if room == 0 => break,
                 Ok(Some(chunk)) => {

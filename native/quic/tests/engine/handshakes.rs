@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use ztna_quic::engine::{
-    CloseKind, Command, EndpointOptions, Event, Keys, RetryPolicy, ServerOptions, TransportOptions, spawn,
+    CloseKind, Command, EndpointOptions, Event, Id, Keys, RetryPolicy, ServerOptions, TransportOptions, spawn,
 };
 
 #[test]
@@ -216,6 +216,23 @@ fn beyond_max_handshakes_clients_are_refused_and_counted() {
     stuck.connected(waiting);
     server.accept_next();
     connect(&mut late, &mut server, TransportOptions::default());
+}
+
+#[test]
+fn a_source_that_asks_for_too_many_handshakes_is_refused_and_counted() {
+    let pki = Pki::new();
+    let options =
+        ServerOptions { max_handshakes_per_source: Some(1), ..server_options(TransportOptions::default()) };
+    let mut server =
+        Owner::start(EndpointOptions { server: Some(options), ..server_endpoint(pki.material("server")) });
+    let mut client = Owner::start(client_endpoint(pki.material("client")));
+    let conns: Vec<Id> =
+        (0..30).map(|_| client.connect(server.address(), ALPN, TransportOptions::default())).collect();
+    let refused = conns.iter().filter(|conn| client.outcome(**conn) == Some(2)).count() as u64;
+    assert!(refused > 10, "{refused} refused");
+    assert!(refused < 30, "some got through");
+    assert_eq!(server.drops("handshakes_limited"), refused);
+    assert_eq!(server.drops("handshakes_refused"), 0);
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(crate) fn server_options(transport: TransportOptions) -> ServerOptions {
         require_client_cert: true,
         retry: RetryPolicy::Never,
         max_handshakes: 64,
+        max_handshakes_per_source: None,
     }
 }
 

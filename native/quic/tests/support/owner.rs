@@ -160,6 +160,15 @@ impl Owner {
         })
     }
 
+    /// How a handshake went: `None` when it succeeded, else the code with which it ended.
+    pub(crate) fn outcome(&mut self, conn: Id) -> Option<u64> {
+        self.wait_for("outcome of the handshake", |e| match e {
+            Event::Connected { conn: c, .. } if *c == conn => Some(None),
+            Event::Closed { conn: c, code, .. } if *c == conn => Some(Some(code.unwrap_or(u64::MAX))),
+            _ => None,
+        })
+    }
+
     pub(crate) fn paths(&mut self, conn: Id) -> Vec<PathInfo> {
         let request = self.id();
         self.send(Command::Paths { conn, request });
