@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { RuntimeFault } from './faults.ts';
 import { createLogger } from './log.ts';
 
 test('entries are JSON lines with time, level and component', () => {
@@ -56,6 +57,18 @@ test('the human format shows why, and the stack when somebody must act', () => {
   log.error({ err }, 'not reachable');
   expect(lines[0]).toMatch(/relay: not reachable \(refused, ECONNREFUSED\)\n$/);
   expect(lines[1]).toMatch(/\(refused, ECONNREFUSED\)\n {4}at /);
+});
+
+test('a fault that is no bug has no stack', () => {
+  const { log, lines } = record('json');
+  const message = 'cannot read key.pem';
+  for (const fault of ['config', 'internal'] as const) {
+    log.warn({ err: new RuntimeFault({ code: 'key-unreadable', fault, message }) }, 'reload failed');
+  }
+  const [config, internal] = lines.map((line) => JSON.parse(line).err);
+  expect(config).toMatchObject({ code: 'key-unreadable', message });
+  expect(config).not.toHaveProperty('stack');
+  expect(internal.stack).toContain('log.test.ts');
 });
 
 function record(format: 'json' | 'human') {

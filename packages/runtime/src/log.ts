@@ -6,6 +6,7 @@ import {
   stdSerializers,
   stdTimeFunctions,
 } from 'pino';
+import { isFault } from './faults.ts';
 import { humanLine } from './log-human.ts';
 import type { LogFormat, LogLevel } from './log-levels.ts';
 
@@ -66,7 +67,7 @@ export function createLogger(settings: LoggerSettings): Logger {
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
     redact: { paths: secretFields.flatMap((f) => [f, `*.${f}`]), censor: '[redacted]' },
-    serializers: { err: stdSerializers.err, error: stdSerializers.err },
+    serializers: { err: serializeError, error: serializeError },
     hooks: {
       logMethod(args, method, level) {
         const [fields, ...rest] = args as unknown as [unknown, ...unknown[]];
@@ -75,6 +76,14 @@ export function createLogger(settings: LoggerSettings): Logger {
     },
   };
   return pino(options, stream as LogSink & { write(line: string): void });
+}
+
+/** Where in our code a file, a peer or a policy was found wrong helps nobody: a stack is for bugs. */
+function serializeError(error: Error) {
+  const serialized = stdSerializers.err(error);
+  return isFault(error) && error.fault !== 'internal'
+    ? Object.assign(serialized, { stack: undefined })
+    : serialized;
 }
 
 function withoutUserAddresses(fields: unknown): unknown {
