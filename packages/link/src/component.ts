@@ -39,7 +39,9 @@ interface Loaded<R extends ComponentRole> {
 export interface Reloaded {
   /** Why the snapshot file was passed over; the last good one stays in force. */
   readonly refused: ZtnaError | undefined;
-  /** The certificate is for another key: grants bound to the one before are of no use any more. */
+  /** There is another certificate. */
+  readonly certificateChanged: boolean;
+  /** It is for another key: grants bound to the one before are of no use any more. */
   readonly keyChanged: boolean;
   /** Other roots are trusted: who was let in by the ones before has to be verified anew. */
   readonly trustChanged: boolean;
@@ -98,6 +100,7 @@ export class Component<R extends ComponentRole> {
     this.#loaded = loaded;
     return {
       refused: loaded.refused,
+      certificateChanged: loaded.identity.certChain !== before.certChain,
       keyChanged: loaded.identity.keyThumbprint !== before.keyThumbprint,
       trustChanged: loaded.trust.pem !== trust.pem,
     };

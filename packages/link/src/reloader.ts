@@ -60,8 +60,9 @@ export class Reloader<R extends ComponentRole> implements Disposable {
       apply(reloaded);
       review(reloaded);
     }
-    const { refused, keyChanged } = reloaded;
+    const { refused, certificateChanged, keyChanged, trustChanged } = reloaded;
     if (refused) log.warn({ err: refused }, 'snapshot file refused: the last good one stays in force');
+    if (refused && !certificateChanged && !trustChanged) return;
     log.info({ revision: component.snapshot.revision, keyChanged }, 'reloaded');
   }
 }

@@ -70,7 +70,7 @@ export function verifySnapshot(
   expected: SnapshotExpectation,
 ): Result<Snapshot, SnapshotRefusal> {
   const outer = decodeSnapshotEnvelope(envelope);
-  if (!outer.ok) return refuse('malformed', `${outer.error.field}: ${outer.error.detail}`);
+  if (!outer.ok) return refuse('malformed', `it is no snapshot envelope (${outer.error.detail})`);
   const { trustDomain, tenant } = spiffeParts(expected.audience);
   const signer = readCertificate(outer.value.signer);
   const distrust = checkSigner(signer, expected.trust, snapshotSignerId(trustDomain, tenant), nowMs);

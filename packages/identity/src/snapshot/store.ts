@@ -132,6 +132,7 @@ function parseState(text: string): (Accepted & { readonly audience: string }) | 
 }
 
 const REMEDIES: Partial<Record<SnapshotRefusal['code'], string>> = {
+  malformed: 'give it a file of `ztna pki sign-snapshot`, whole',
   expired: 'sign a new one with `ztna pki sign-snapshot`',
   'other-audience': 'give each component its own file of `ztna pki sign-snapshot`',
   'older-revision': 'raise `revision` in the document and sign it again',
