@@ -22,9 +22,14 @@ export const command = defineCommand({
     },
   ],
   async run({ options, io, json, log: openLog, lifecycle, stack, print }) {
-    const [{ checkIntermediate, intermediateSchema, loadConfig }, { startIntermediate }] = await Promise.all([
+    const [
+      { checkIntermediate, intermediateSchema, loadConfig },
+      { startIntermediate },
+      { warnOfExposedKeys },
+    ] = await Promise.all([
       import('@ztna/runtime/config'),
       import('./intermediate.ts'),
+      import('@ztna/link'),
     ]);
     const loaded = await loadConfig(options.config, intermediateSchema, {
       cwd: io.cwd,
@@ -32,6 +37,8 @@ export const command = defineCommand({
     });
     const config = options.listen ? { ...loaded.value, listen: formatAddress(options.listen) } : loaded.value;
     const log = openLog('intermediate', config.log);
+    const { retryKeysFile, resetKeyFile, cidKeyFile } = config.keys;
+    warnOfExposedKeys(log, [retryKeysFile, resetKeyFile, cidKeyFile]);
     lifecycle.setDeadline(config.drain.deadlineMs);
     const intermediate = await startIntermediate({ config, log });
     stack.use(intermediate);

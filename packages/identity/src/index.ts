@@ -1,4 +1,6 @@
 // What components need at run time. Making certificates and signing documents has an entry of its own: ./pki.
+
+export { type ExposedFile, exposedFiles } from './exposed.ts';
 export { makeDirectory, readText, readWhole, type WriteOptions, writeWhole } from './files.ts';
 export * from './grant.ts';
 export { exportPrivateKey, generateKey, importPrivateKey, type KeyKind, toPem } from './keys/pkcs8.ts';

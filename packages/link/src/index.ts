@@ -11,6 +11,7 @@ export {
 export { type ConnectAnyOptions, connectAny } from './connect-any.ts';
 export { ControlStream, type ControlStreamEvents } from './control-stream.ts';
 export { endOrderly } from './end.ts';
+export { warnOfExposedKeys } from './exposed-keys.ts';
 export { localInfo, SOFTWARE_VERSION } from './local-info.ts';
 export { observeCore, shared } from './metrics.ts';
 export { Outages } from './outages.ts';

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Endpoint } from '@ztna/quic';
@@ -34,6 +34,17 @@ test.each<[string, Partial<Reloaded>, string[]]>([
   const { reloader, lines } = arrange({ ...SAME, ...change });
   using _reloader = reloader;
   await reloader.reload();
+  expect(lines).toEqual(expected);
+});
+
+test.each([
+  [0o600, []],
+  [0o640, ['warn: others than its owner have rights on this private key']],
+])('a private key of mode %o', (mode, expected) => {
+  writeFileSync(join(home, 'file'), '');
+  chmodSync(join(home, 'file'), mode);
+  const { reloader, lines } = arrange(SAME);
+  reloader[Symbol.dispose]();
   expect(lines).toEqual(expected);
 });
 

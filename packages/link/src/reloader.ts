@@ -1,6 +1,7 @@
 import type { Endpoint } from '@ztna/quic';
 import type { Logger } from '@ztna/runtime';
 import type { Component, ComponentRole, Reloaded } from './component.ts';
+import { warnOfExposedKeys } from './exposed-keys.ts';
 import { watchFiles } from './watch-files.ts';
 
 export interface ReloaderOptions<R extends ComponentRole> {
@@ -28,6 +29,7 @@ export class Reloader<R extends ComponentRole> implements Disposable {
     const { component, log } = options;
     const { identity, trust, snapshotFile } = component.files;
     this.#options = options;
+    warnOfExposedKeys(log, [identity.privateKeyFile]);
     this.#regularly = setInterval(() => options.review(), REVIEW_MS).unref();
     const files = [identity.certificateFile, identity.privateKeyFile, trust.bundleFile, snapshotFile];
     this.#watch = watchFiles(files, () => {
