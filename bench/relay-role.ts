@@ -3,6 +3,7 @@
 // that its ALPN names.
 
 import { readFileSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
 import { type Connection, Endpoint, type FramePrefix, type TransportOptions } from '@ztna/quic';
 
@@ -29,10 +30,15 @@ relay.onConnection = (connection) => {
 };
 console.log(JSON.stringify({ address: relay.localAddress, retrying: retrying.localAddress }));
 
+// Since the last line: how late JavaScript was while the thread forwarded.
+const loop = monitorEventLoopDelay({ resolution: 1 });
+loop.enable();
 const input = createInterface({ input: process.stdin });
 input.on('line', async () => {
   const paths = await Promise.all([...far].map(async ([kind, c]) => [kind, (await c.paths())[0]]));
-  console.log(JSON.stringify({ ...(await relay.stats()), far: Object.fromEntries(paths) }));
+  const loopLagP99Ms = loop.percentile(99) / 1e6;
+  loop.reset();
+  console.log(JSON.stringify({ ...(await relay.stats()), loopLagP99Ms, far: Object.fromEntries(paths) }));
 });
 input.on('close', () => process.exit(0));
 

@@ -86,6 +86,7 @@ async function rate(
       p50Us: last.p50Us,
       p99Us: last.p99Us,
       relayCpuUsPerDatagram: ratio(after.threadCpuMs - before.threadCpuMs, last.received / 1_000),
+      relayLoopLagP99Ms: after.loopLagP99Ms,
       relayPacketsPerReceive: ratio(
         after.udp.rxPackets - before.udp.rxPackets,
         after.udp.rxCalls - before.udp.rxCalls,
@@ -158,6 +159,7 @@ function ratio(a: number, b: number): number {
 interface RelayStats {
   readonly udp: { rxPackets: number; rxCalls: number; txPackets: number; txCalls: number };
   readonly threadCpuMs: number;
+  readonly loopLagP99Ms: number;
   readonly loops: number;
   readonly far: Readonly<Record<string, { mtu: number; congestionWindow: number } | undefined>>;
 }

@@ -1,4 +1,4 @@
-import { configOption, defineCommand } from '@ztna/runtime';
+import { configOption, defineCommand, formatAddress } from '@ztna/runtime';
 
 export const command = defineCommand({
   name: 'connector',
@@ -10,9 +10,20 @@ export const command = defineCommand({
     '{"event": "ready", "listen": "0.0.0.0:51234", "ops": "127.0.0.1:9091"}.\n' +
     'SIGHUP, or a replaced file, takes certificate, trust bundle and snapshot into use again. SIGTERM says goodbye ' +
     'and ends.',
-  options: { config: configOption },
+  options: {
+    config: configOption,
+    listen: {
+      type: 'address',
+      listen: true,
+      description: 'local UDP address of its connections, instead of that of the file',
+    },
+  },
   examples: [
     { command: 'ztna connector --config connector.yaml', description: 'Run it' },
+    {
+      command: 'ztna connector --config connector.yaml --listen "[::]:51820"',
+      description: 'On one UDP port, for a firewall that wants to know it',
+    },
     {
       command: 'ztna connector --config connector.yaml --json',
       description: 'Tell a script when it is ready',
@@ -24,7 +35,7 @@ export const command = defineCommand({
       import('./connector.ts'),
     ]);
     const loaded = await loadConfig(options.config, connectorSchema, { cwd: io.cwd, check: checkConnector });
-    const config = loaded.value;
+    const config = options.listen ? { ...loaded.value, listen: formatAddress(options.listen) } : loaded.value;
     const log = openLog('connector', config.log);
     lifecycle.setDeadline(config.drain.deadlineMs);
     const connector = await startConnector({ config, log });
