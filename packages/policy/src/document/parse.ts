@@ -1,6 +1,6 @@
 import { err, ok, type Result } from '@ztna/wire';
 import { Value } from 'typebox/value';
-import { isNode, LineCounter, parseDocument } from 'yaml';
+import { type Document, isNode, isScalar, LineCounter, parseDocument, visit } from 'yaml';
 import { checkReferences } from './check.ts';
 import { type Configuration, normalise } from './configuration.ts';
 import { type ConfigurationInput, ConfigurationSchema } from './schema.ts';
@@ -36,6 +36,8 @@ export function parseConfiguration(text: string): Result<Configuration, LocatedI
   }
   let plain: unknown;
   try {
+    const key = firstOddKey(document);
+    if (key !== undefined) return err([syntaxIssue('a field must have a plain name', lines.linePos(key))]);
     plain = document.toJS({ maxAliasCount: 100 });
   } catch (error) {
     return err([syntaxIssue(String(error), { line: 1, col: 1 })]);
@@ -62,6 +64,22 @@ export function checkConfiguration(plain: unknown): Result<Configuration, Issue[
   const configuration = normalise(plain as ConfigurationInput);
   const references = checkReferences(configuration).slice(0, MAX_ISSUES);
   return references.length > 0 ? err(references) : ok(configuration);
+}
+
+/**
+ * Where the first key stands that is no scalar. Such keys mean nothing here, and turning nested ones into text takes
+ * the YAML library minutes for a kilobyte.
+ */
+function firstOddKey(document: Document): number | undefined {
+  let found: number | undefined;
+  visit(document, {
+    Pair(_, { key }) {
+      if (key === null || isScalar(key)) return undefined;
+      found = (isNode(key) ? key.range?.[0] : undefined) ?? 0;
+      return visit.BREAK;
+    },
+  });
+  return found;
 }
 
 function shapeIssues(plain: unknown): Issue[] {

@@ -8,6 +8,7 @@ import {
   LineCounter,
   type Node,
   parseAllDocuments,
+  visit,
 } from 'yaml';
 
 /** Where something stands in a file; both from 1. */
@@ -50,12 +51,32 @@ export function parseDocument(
   const [first] = documents;
   if (problems.length > 0 || !first) return { ok: false, problems };
   try {
+    const key = firstOddKey(first);
+    if (key !== undefined) {
+      return { ok: false, problems: [{ ...position(key), message: 'a field must have a plain name' }] };
+    }
     const value: unknown = first.toJS({ maxAliasCount: 100 });
     const locate: SourceDocument['locate'] = (path, part = 'value') => position(offsetOf(first, path, part));
     return { ok: true, document: { value, locate } };
   } catch (error) {
     return { ok: false, problems: [{ line: 1, column: 1, message: (error as Error).message }] };
   }
+}
+
+/**
+ * Where the first key stands that is no scalar. Such keys mean nothing here, and turning nested ones into text takes
+ * the YAML library minutes for a kilobyte.
+ */
+function firstOddKey(document: Document): number | undefined {
+  let found: number | undefined;
+  visit(document, {
+    Pair(_, { key }) {
+      if (key === null || isScalar(key)) return undefined;
+      found = startOf(key) ?? 0;
+      return visit.BREAK;
+    },
+  });
+  return found;
 }
 
 function offsetOf(document: Document.Parsed, path: FieldPath, part: 'name' | 'value'): number {
