@@ -7,5 +7,8 @@ pub mod cid;
 pub mod engine;
 pub mod fairqueue;
 pub mod fragment;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod tls;
 pub mod token;

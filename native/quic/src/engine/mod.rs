@@ -30,6 +30,9 @@ pub use options::*;
 pub use types::*;
 pub use udpflow::connected_udp_socket;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use {conn::MAX_PREFIX, conn::Route, conn::Routes, udpflow::socks_header};
+
 use self::core::Engine;
 use poller::Waker;
 use std::sync::Arc;

@@ -70,7 +70,7 @@ pub(crate) struct UdpListening {
 
 /// Length of the SOCKS5 UDP request header (RFC 1928 §7), if the datagram has a whole one that asks for
 /// no fragmentation.
-fn socks_header(datagram: &[u8]) -> Option<usize> {
+pub(crate) fn socks_header(datagram: &[u8]) -> Option<usize> {
     let [0, 0, 0, kind, rest @ ..] = datagram else { return None };
     let address = match kind {
         1 => 4,
