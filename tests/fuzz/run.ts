@@ -32,7 +32,7 @@ if (ours.length + rust.length === 0) {
 
 const failed = ours.filter(([name, target]) => !runOurs(name, target)).map(([name]) => name);
 if (rust.length > 0) failed.push(...runRust());
-console.log(failed.length === 0 ? 'nothing found' : `failed: ${failed.join(', ')}`);
+console.log(failed.length === 0 ? 'nothing found in what ran' : `failed: ${failed.join(', ')}`);
 process.exitCode = failed.length === 0 ? 0 : 1;
 
 function runOurs(name: string, target: (bytes: Uint8Array) => void): boolean {
