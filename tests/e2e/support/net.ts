@@ -23,7 +23,9 @@ export async function readExactly(socket: Socket, size: number): Promise<Buffer>
   for (;;) {
     const chunk = socket.read(size) as Buffer | null;
     if (chunk?.length === size) return chunk;
-    if (chunk !== null || socket.readableEnded) throw new Error('the connection ended early');
+    if (chunk !== null || socket.readableEnded || socket.destroyed) {
+      throw new Error('the connection ended early', { cause: socket.errored ?? undefined });
+    }
     await once(socket, 'readable');
   }
 }
