@@ -20,10 +20,17 @@ export async function readAll(socket: Socket): Promise<Buffer> {
 
 /** Exactly `size` bytes, those behind them stay. Rejects when the connection ends before that. */
 export async function readExactly(socket: Socket, size: number): Promise<Buffer> {
+  let got = Buffer.alloc(0);
   for (;;) {
-    const chunk = socket.read(size) as Buffer | null;
-    if (chunk?.length === size) return chunk;
-    if (chunk !== null || socket.readableEnded || socket.destroyed) {
+    // Not read(size): with fewer bytes there, `readable` comes again at once, and nothing else gets its turn.
+    const chunk = socket.read() as Buffer | null;
+    if (chunk !== null) {
+      got = Buffer.concat([got, chunk]);
+      if (got.length > size) socket.unshift(got.subarray(size));
+      if (got.length >= size) return got.subarray(0, size);
+      continue;
+    }
+    if (socket.readableEnded || socket.destroyed) {
       throw new Error('the connection ended early', { cause: socket.errored ?? undefined });
     }
     await once(socket, 'readable');
