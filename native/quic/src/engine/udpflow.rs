@@ -35,6 +35,8 @@ pub(crate) struct UdpFlow {
     local: Local,
     conn: Id,
     prefix: FramePrefix,
+    /// Datagrams of the connection with the prefix come here.
+    routed: bool,
     idle: Duration,
     last: Instant,
     pub(crate) reassembler: Reassembler,
@@ -241,6 +243,7 @@ impl Engine {
             local,
             conn,
             prefix,
+            routed,
             idle,
             last: now,
             reassembler: Reassembler::default(),
@@ -350,7 +353,10 @@ impl Engine {
             l.peers.remove(peer);
         }
         if let Some(c) = self.conns.get_mut(&f.conn) {
-            c.routes.remove(&f.prefix);
+            // One that found its prefix taken has no route: the other flow keeps it.
+            if f.routed {
+                c.routes.remove(&f.prefix);
+            }
             c.queue.remove(id);
         }
         self.timers.remove(&(f.last + f.idle, TimerKey::UdpFlow(id)));

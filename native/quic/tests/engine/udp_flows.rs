@@ -113,6 +113,17 @@ fn flows_end_with_the_connection_the_listener_or_by_order() {
 }
 
 #[test]
+fn a_second_flow_with_the_same_prefix_ends_and_leaves_the_first_alone() {
+    let mut f = Flow::start(Duration::from_secs(30));
+    let udp_socket = connected_udp_socket(f.backend.local_addr().expect("address")).expect("socket");
+    let (flow, conn, idle) = (f.server.id(), f.link.server, Duration::from_secs(30));
+    f.server.send(Command::DialUdp { flow, udp_socket, conn, prefix: flow_prefix(1), idle });
+    assert_eq!(flow_closed(&mut f.server, flow), UdpEnd::Closed);
+    f.app.send(b"still here").expect("send");
+    assert_eq!(receive(&f.backend), b"still here");
+}
+
+#[test]
 fn broken_fragments_of_a_flow_are_dropped_and_counted() {
     let mut f = Flow::start(Duration::from_secs(30));
     let mut random = Random::new(31);
