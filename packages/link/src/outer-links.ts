@@ -111,7 +111,7 @@ export class OuterLinks {
         return this.#lose(link, `certificate refused: ${code}`);
       }
       link.connection = connection;
-      await this.#open(link, connection, identity.value);
+      this.#open(link, connection, identity.value);
     } catch (error) {
       this.#lose(link, error instanceof Error ? error.message : String(error));
     }
@@ -127,7 +127,7 @@ export class OuterLinks {
     return connectAny(endpoint, { remotes, signal, serverName, transport, alpn: [ALPN.CONTROL] });
   }
 
-  async #open(link: Link, connection: Connection, identity: PeerIdentity): Promise<void> {
+  #open(link: Link, connection: Connection, identity: PeerIdentity): void {
     const { input } = this.#options;
     const { key } = link;
     connection.onEvent = ({ type }) => {
@@ -135,7 +135,7 @@ export class OuterLinks {
     };
     void connection.closed.then((info) => this.#lose(link, closeReason(info), peerCode(info)));
     connection.accept();
-    const stream = await connection.openBi();
+    const stream = connection.openBi();
     if (link.abort.signal.aborted) return connection.close();
     link.control = new ControlStream(stream, {
       onMessage: (message) => input({ type: 'message', connection: key, message }),

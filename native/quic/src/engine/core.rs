@@ -309,7 +309,7 @@ impl Engine {
                 TimerKey::Dial(id) => self.dial_timeout(id),
                 TimerKey::UdpFlow(id) => self.udp_flow_timer(id, now),
                 TimerKey::Queue(id) => self.mark(id),
-                TimerKey::Pump(id) => self.pump_turn(id),
+                TimerKey::Pump(id) => self.pump(id),
                 TimerKey::UdpTurn(id) => self.udp_turn(id),
                 TimerKey::Pieces(id) => self.drop_old_pieces(id, now),
             }

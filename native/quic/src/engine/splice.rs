@@ -264,8 +264,4 @@ impl Engine {
             self.drop_tcp(id, cut);
         }
     }
-
-    pub(crate) fn pump_turn(&mut self, id: Id) {
-        self.pump(id);
-    }
 }
