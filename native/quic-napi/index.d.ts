@@ -81,6 +81,7 @@ export interface NativeEndpointOptions {
   server?: NativeServer
   innerServer?: NativeServer
   keys: NativeKeys
+  busyPollUs?: number
 }
 
 export interface NativeEndpointStats {

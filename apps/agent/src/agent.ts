@@ -94,7 +94,10 @@ class RunningAgent implements Agent {
     this.log = log;
     this.observer = new Observer(log);
     this.#component = Component.load('agent', config, this.#clock.now());
-    this.endpoint = bindEndpoint({ listen: config.listen, ...this.#component.tls }, 'listen');
+    this.endpoint = bindEndpoint(
+      { listen: config.listen, ...this.#component.tls, busyPollUs: config.transport.busyPollUs },
+      'listen',
+    );
     const input = (event: AgentInput) => this.#shell?.input(event);
     const verify = (role: 'intermediate' | 'connector') => (chain: readonly Uint8Array[]) =>
       this.#component.verifyPeer(chain, [role], this.#clock.now());

@@ -276,7 +276,8 @@ class RunningConnector implements Connector {
 
 function bind(config: ConnectorConfig, component: Component<'connector'>): Endpoint {
   const innerServer = { alpn: [ALPN.SESSION], transport: innerServerTransport(config.transport) };
-  return bindEndpoint({ listen: config.listen, ...component.tls, innerServer }, 'listen');
+  const { busyPollUs } = config.transport;
+  return bindEndpoint({ listen: config.listen, ...component.tls, innerServer, busyPollUs }, 'listen');
 }
 
 function makeCore(config: ConnectorConfig, component: Component<'connector'>): ConnectorCore {

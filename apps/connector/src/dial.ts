@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { type Resolver, resolveHost, systemResolver } from '@ztna/link';
 import { QuicError } from '@ztna/quic';
 import type { DialFailure } from '@ztna/session';
@@ -73,6 +74,7 @@ export class Dialer {
   }
 
   async #lookup({ host }: HostPort, timeoutMs: number): Promise<string[] | DialRefusal> {
+    if (isIP(host)) return [host];
     const late = Promise.withResolvers<DialRefusal>();
     const tooLate = () =>
       late.resolve(refusal('backend-name', `${host} was not resolved in ${timeoutMs} ms`));

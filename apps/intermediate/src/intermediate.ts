@@ -219,6 +219,7 @@ function bind(config: IntermediateConfig, component: Component<'intermediate'>):
     listen: config.listen,
     ...component.tls,
     keys: loadKeys(config),
+    busyPollUs: config.transport.busyPollUs,
     server: {
       alpn: [ALPN.CONTROL],
       transport: outerServerTransport(config.transport),

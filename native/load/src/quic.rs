@@ -51,6 +51,7 @@ impl Link {
             server: None,
             inner_server: None,
             keys: Keys::default(),
+            busy_poll: engine::BUSY_POLL,
         };
         let owner = std::thread::current();
         let pinger: Arc<Mutex<Option<Pinger>>> = Arc::default();

@@ -4,7 +4,7 @@ use napi::bindgen_prelude::{Error, Result, Uint8Array};
 use napi_derive::napi;
 use std::time::Duration;
 use ztna_quic::engine::{
-    Congestion, EndpointOptions, FramePrefix, Keys, RetryPolicy, ServerOptions, TransportOptions,
+    BUSY_POLL, Congestion, EndpointOptions, FramePrefix, Keys, RetryPolicy, ServerOptions, TransportOptions,
 };
 use ztna_quic::tls::{TlsIdentity, TlsMaterial};
 
@@ -175,6 +175,7 @@ pub struct NativeEndpointOptions {
     pub server: Option<NativeServer>,
     pub inner_server: Option<NativeServer>,
     pub keys: NativeKeys,
+    pub busy_poll_us: Option<u32>,
 }
 
 impl TryFrom<NativeEndpointOptions> for EndpointOptions {
@@ -187,6 +188,7 @@ impl TryFrom<NativeEndpointOptions> for EndpointOptions {
             server: n.server.map(TryInto::try_into).transpose()?,
             inner_server: n.inner_server.map(TryInto::try_into).transpose()?,
             keys: n.keys.try_into()?,
+            busy_poll: n.busy_poll_us.map_or(BUSY_POLL, |us| Duration::from_micros(us.into())),
         })
     }
 }

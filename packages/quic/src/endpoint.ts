@@ -436,12 +436,13 @@ function nativeServer(options: ServerOptions): NativeServer {
 }
 
 function nativeOptions(options: EndpointOptions) {
-  const { listen, server, innerServer, keys } = options;
+  const { listen, server, innerServer, keys, busyPollUs } = options;
   return {
     listen,
     tls: nativeTls(options.identity, options.trust),
     keys: { ...keys, retryKeys: [...(keys?.retryKeys ?? [])] },
     ...(server && { server: nativeServer(server) }),
     ...(innerServer && { innerServer: nativeServer(innerServer) }),
+    ...(busyPollUs !== undefined && { busyPollUs }),
   };
 }

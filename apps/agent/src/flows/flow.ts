@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { readFrame } from '@ztna/link';
 import type { Connection, QuicStream, TcpSocket } from '@ztna/quic';
 import {
@@ -16,6 +15,7 @@ import {
   ZtnaError,
 } from '@ztna/wire';
 import type { Target } from '../services.ts';
+import { randomTraceBytes } from './random.ts';
 
 /** Longest timer; the timeout is kept elsewhere. */
 const NEVER_MS = 2 ** 31 - 1;
@@ -48,7 +48,7 @@ export async function openStream(
   flowId: FlowId,
 ): Promise<QuicStream> {
   const stream = connection.openBi();
-  const traceId = traceIdFromBytes(randomBytes(16));
+  const traceId = traceIdFromBytes(randomTraceBytes());
   if (!traceId.ok) throw new TypeError(traceId.error.detail);
   const { service, port, transport } = target;
   const common = { service, port, subject, traceId: traceId.value };

@@ -2,6 +2,7 @@
 
 use super::StartError;
 use super::addr;
+use super::busy_poll::{BusyPoll, give_way};
 use super::configure;
 use super::conn::Conn;
 use super::datagrams::{Rule, VirtualPath};
@@ -96,6 +97,7 @@ pub(crate) struct Engine {
     transmit_buffer: Vec<u8>,
     loops: u64,
     pub(super) stop_at: Option<Instant>,
+    busy_poll: BusyPoll,
     /// The poller reports when the UDP socket takes more.
     socket_watched: bool,
 }
@@ -134,6 +136,7 @@ impl Engine {
         let per_source = options.server.as_ref().and_then(|o| o.max_handshakes_per_source);
         let sources = per_source.map(SourceLimit::new);
         let ep = q::Endpoint::new(Arc::new(configure::endpoint(&options.keys)?), server, !udp.may_fragment());
+        let busy_poll = BusyPoll::new(options.busy_poll);
         Ok(Self {
             shared,
             poller,
@@ -164,6 +167,7 @@ impl Engine {
             transmit_buffer: Vec::new(),
             loops: 0,
             stop_at: None,
+            busy_poll,
             socket_watched: false,
         })
     }
@@ -178,7 +182,7 @@ impl Engine {
             } else {
                 self.time_to_next()
             };
-            self.poller.wait(timeout, &mut ready)?;
+            self.wait(timeout, &mut ready)?;
             more_packets |= self.on_ready(&ready);
             if more_packets {
                 more_packets = self.receive();
@@ -190,6 +194,32 @@ impl Engine {
             if !self.events.is_empty() && self.shared.publish(&mut self.events) {
                 wake();
             }
+        }
+        Ok(())
+    }
+
+    /// Waits until something is ready or the timeout has passed: polling at first, then asleep.
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> std::io::Result<()> {
+        if timeout == Some(Duration::ZERO) || !self.busy_poll.is_on() {
+            return self.poller.wait(timeout, ready);
+        }
+        let begin = Instant::now();
+        let due = timeout.map(|t| begin + t);
+        let mut now = begin;
+        if let Some(until) = self.busy_poll.until(begin) {
+            while now < until {
+                self.poller.wait(Some(Duration::ZERO), ready)?;
+                if !ready.is_empty() || due.is_some_and(|d| d <= now) {
+                    return Ok(());
+                }
+                give_way();
+                now = Instant::now();
+            }
+        }
+        self.poller.wait(due.map(|d| d.saturating_duration_since(now)), ready)?;
+        // A timer's time was known before; it says nothing of when packets come.
+        if !ready.is_empty() {
+            self.busy_poll.slept(now.elapsed());
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! [`streams`] moves stream bytes; [`tcp`], [`splice`] and [`udpflow`] join them to local sockets.
 
 mod addr;
+mod busy_poll;
 mod configure;
 mod conn;
 mod core;

@@ -99,4 +99,9 @@ pub struct EndpointOptions {
     /// Accepts connections that arrive on virtual paths. Only `alpn` and `transport` count.
     pub inner_server: Option<ServerOptions>,
     pub keys: Keys,
+    /// Longest time to poll before sleeping, learned up to this bound; zero never polls.
+    pub busy_poll: Duration,
 }
+
+/// Twice what waking a thread costs on a virtual machine.
+pub const BUSY_POLL: Duration = Duration::from_micros(50);

@@ -14,7 +14,7 @@ pub(crate) use random::Random;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use ztna_quic::engine::{
-    EndpointOptions, FramePrefix, Id, Keys, RetryPolicy, ServerOptions, TransportOptions,
+    BUSY_POLL, EndpointOptions, FramePrefix, Id, Keys, RetryPolicy, ServerOptions, TransportOptions,
 };
 use ztna_quic::tls::TlsMaterial;
 
@@ -43,7 +43,14 @@ pub(crate) fn server_endpoint(tls: TlsMaterial) -> EndpointOptions {
 
 /// An endpoint on a free port that only connects.
 pub(crate) fn client_endpoint(tls: TlsMaterial) -> EndpointOptions {
-    EndpointOptions { listen: loopback(), tls, server: None, inner_server: None, keys: Keys::default() }
+    EndpointOptions {
+        listen: loopback(),
+        tls,
+        server: None,
+        inner_server: None,
+        keys: Keys::default(),
+        busy_poll: BUSY_POLL,
+    }
 }
 
 /// The prefixes of a channel whose number fits one byte.
