@@ -2,7 +2,7 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { dirname, join, normalize } from 'node:path';
-import { commandTable, corePackages, longFile, longFileReason, type Rule } from './rules.ts';
+import { commandTable, coreFolders, corePackages, longFile, longFileReason, type Rule } from './rules.ts';
 import { type Finding, type Import, readSource, type Source } from './source.ts';
 
 export interface Violation {
@@ -18,6 +18,8 @@ interface Place {
   readonly name: string;
   readonly folder: string;
   readonly isTest: boolean;
+  /** The sans-IO folder that it lies in: of a whole package, or of a part of one. */
+  readonly core: string | undefined;
 }
 
 const generated = /(^|\/)gen\//;
@@ -56,9 +58,12 @@ function checkFile(root: string, file: string): Violation[] {
 function placeOf(file: string): Place {
   const [top = '', name = ''] = file.split('/');
   const isTest = testFile.test(file);
-  if (top === 'apps') return { kind: 'app', name, folder: `apps/${name}`, isTest };
-  if (top === 'packages') return { kind: 'package', name, folder: `packages/${name}`, isTest };
-  return { kind: 'root', name: '', folder: '', isTest };
+  if (top === 'apps') return { kind: 'app', name, folder: `apps/${name}`, isTest, core: undefined };
+  if (top !== 'packages') return { kind: 'root', name: '', folder: '', isTest, core: undefined };
+  const folder = `packages/${name}`;
+  const whole = corePackages.has(name) ? folder : undefined;
+  const core = isTest ? undefined : (whole ?? coreFolders.find((part) => file.startsWith(`${part}/`)));
+  return { kind: 'package', name, folder, isTest, core };
 }
 
 function checkImport(root: string, file: string, place: Place, entry: Import): Violation[] {
@@ -68,7 +73,9 @@ function checkImport(root: string, file: string, place: Place, entry: Import): V
   if (specifier === undefined) return violation('literal-import', 'import() of a computed path');
   if (specifier.startsWith('.')) {
     const target = normalize(join(dirname(file), specifier));
-    return leaves(file, target, place) ? violation('by-name', `imports ${specifier}`) : [];
+    if (leaves(file, target, place)) return violation('by-name', `imports ${specifier}`);
+    const shell = place.core !== undefined && !target.startsWith(`${place.core}/`);
+    return shell ? violation('sans-io', `imports ${specifier}`) : [];
   }
   const name = packageName(specifier);
   const layer = layerRule(root, file, place, specifier, name);
@@ -96,7 +103,8 @@ function layerRule(
     if (place.kind === 'package') return 'packages-below-apps';
     if (file !== commandTable) return 'apps-apart';
   }
-  if (isCore(place) && (isBuiltin(specifier) || (target && !corePackages.has(target)))) return 'sans-io';
+  if (place.core !== undefined && (isBuiltin(specifier) || (target && !corePackages.has(target))))
+    return 'sans-io';
   return undefined;
 }
 
@@ -109,7 +117,7 @@ function checkNative(file: string, place: Place, source: Source): Violation[] {
 }
 
 function checkGlobals(file: string, place: Place, globals: readonly Finding[]): Violation[] {
-  if (!isCore(place)) return [];
+  if (place.core === undefined) return [];
   return globals.map(({ what, line }) => ({ rule: 'sans-io-globals', file, line, detail: `uses ${what}` }));
 }
 
@@ -120,10 +128,6 @@ function checkLength(file: string, text: string): Violation[] {
   return count <= longFile || explained
     ? []
     : [{ rule: 'long-file', file, line: count, detail: `${count} lines and no reason` }];
-}
-
-function isCore(place: Place): boolean {
-  return place.kind === 'package' && corePackages.has(place.name) && !place.isTest;
 }
 
 function isBuiltin(specifier: string): boolean {

@@ -23,6 +23,9 @@ export type Rule = keyof typeof rules;
 /** Packages whose non-test code is sans-IO. They may import each other. */
 export const corePackages: ReadonlySet<string> = new Set(['wire', 'policy', 'session', 'sim']);
 
+/** Folders that are sans-IO in packages that also have a shell: they import nothing of their package outside. */
+export const coreFolders: readonly string[] = ['packages/portmap/src/core'];
+
 /**
  * The one file that may import apps, by path too: the table by which the command line interface loads each
  * command lazily, so that `ztna --help` loads none. The CLI is what a user types, not a deployed component.

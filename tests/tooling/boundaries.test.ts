@@ -25,9 +25,11 @@ const workspace = {
   'packages/wire': ['@bufbuild/protobuf', '@ztna/quic', '@ztna/policy', '@ztna/agent'],
   'packages/policy': [],
   'packages/quic': ['@ztna/quic-napi'],
+  'packages/portmap': ['@ztna/quic'],
 };
 
 const core = 'packages/wire/src/a.ts';
+const partOfPackage = 'packages/portmap/src/core/a.ts';
 const shell = 'packages/quic/src/a.ts';
 const agent = 'apps/agent/src/a.ts';
 const table = 'apps/cli/src/commands.ts';
@@ -45,6 +47,10 @@ const planted: [Rule, file: string, text: string][] = [
   ['sans-io', core, `import { readFileSync } from 'node:fs';`],
   ['sans-io', core, `import { readFileSync } from 'fs';`],
   ['sans-io', core, `import { Endpoint } from '@ztna/quic';`],
+  ['sans-io', partOfPackage, `import { createSocket } from 'node:dgram';`],
+  ['sans-io', partOfPackage, `import { Endpoint } from '@ztna/quic';`],
+  ['sans-io', partOfPackage, `import { askHttp } from '../shell/http.ts';`],
+  ['sans-io-globals', partOfPackage, `setTimeout(() => {}, 1);`],
   ['sans-io-globals', core, `export const now = () => Date.now();`],
   ['sans-io-globals', core, `export const now = () => Date['now']();`],
   ['sans-io-globals', core, `export const now = () => new Date();`],
@@ -87,6 +93,11 @@ const allowed: [why: string, file: string, text: string][] = [
   ['the same by path', table, `const run = () => import('../../agent/src/run.ts');`],
   ['packages/quic may load the addon', shell, `import native from '@ztna/quic-napi';`],
   ['a core may import a core', core, `import { allow } from '@ztna/policy';`],
+  [
+    'the shell beside a core does I/O',
+    'packages/portmap/src/shell/a.ts',
+    `import { c } from '../core/c.ts';\nimport 'node:dgram';`,
+  ],
   ['a time that was passed in is pure', core, 'export const at = (ms: number) => new Date(ms);'],
   ['a member of that name is no global', core, 'export const f = (a: { process: 1 }) => a.process;'],
   [
