@@ -1,6 +1,6 @@
 import { readCorpus } from './corpus.ts';
 import { mutate, randomFrom } from './mutate.ts';
-import type { Target } from './targets.ts';
+import type { Target } from './target.ts';
 
 /** Longest that a target may take for one input of at most 4 KiB, on a busy machine. */
 export const SLOW_MS = 2_000;

@@ -37,9 +37,8 @@ import type { Parsed } from '../../apps/agent/src/proxy/parsed.ts';
 import { parseGreeting, parseRequest, parseUdpHeader } from '../../apps/agent/src/proxy/socks5.ts';
 import { readCertificate } from '../../packages/identity/src/certificate.ts';
 import { DerError, oidText, readAll } from '../../packages/identity/src/der.ts';
-
-/** Throws when a property does not hold for these bytes; typed results and typed faults are answers. */
-export type Target = (bytes: Uint8Array) => void;
+import { portmapTargets } from './portmap.ts';
+import { assert, type Target, typed } from './target.ts';
 
 /** Every parser of bytes or text from outside, by the name of its corpus. */
 export const targets: Readonly<Record<string, Target>> = {
@@ -66,11 +65,8 @@ export const targets: Readonly<Record<string, Target>> = {
   'socks-request': incremental(parseRequest, 262),
   'socks-udp': incremental(parseUdpHeader, 262),
   'http-head': incremental(parseHead, 16 * 1024),
+  ...portmapTargets,
 };
-
-export function assert(holds: boolean, property: string): asserts holds {
-  if (!holds) throw new Error(`does not hold: ${property}`);
-}
 
 /** What was decoded can be encoded, and means the same when decoded again. */
 function roundTrip<T>(
@@ -250,11 +246,6 @@ function incremental<T, E>(parse: (bytes: Uint8Array) => Parsed<T, E>, most: num
       assert(part.type === 'need-more' || isDeepStrictEqual(part, all), 'a decision stays');
     }
   };
-}
-
-function typed<T, E>(result: Result<T, E>): Result<T, E> {
-  assert(result.ok || (result.error !== undefined && result.error !== null), 'a typed result');
-  return result;
 }
 
 /** Faults of this class are answers. */
