@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { parseIp } from './address.ts';
+import { type Protocol, protocols } from './client.ts';
 import { closeMs, MapperCore, type MapperOutput, retryMs } from './mapper.ts';
 
 const gateway = '192.168.1.1';
@@ -82,7 +83,8 @@ test('a mapping that cannot be renewed is kept until it expires, then everything
   mapper.advance(599_999);
   expect(mapper.mapping()).toBeDefined();
   // At 300 s, then at half of what is left, and not more often than each 10 s.
-  expect(mapper.sent.length).toBeLessThan(30);
+  const renewals = mapper.sent.filter(([at], i) => at - (mapper.sent[i - 1]?.[0] ?? 0) > 5000);
+  expect(renewals.map(([at]) => Math.round(at / 1000))).toEqual([300, 450, 526, 563, 582, 593]);
   mapper.outputs.length = 0;
   mapper.advance(1);
 
@@ -156,6 +158,59 @@ test('a gateway of NAT-PMP alone is asked the address, then the mapping', () => 
     external: { address: '203.0.113.5', port: 50_001 },
     expiresAt: 3_600_000,
   });
+});
+
+test.each([
+  ['another internal port', '00 81 0000 00000007 a029 c351 00000e10', 'mismatch'],
+  ['the address again', '00 80 0000 00000007 cb007105', 'unexpected'],
+  ['a refusal of the address', '00 80 0002 00000007', 'unexpected'],
+  ['a fragment', '00 81 0000 00000007', 'malformed'],
+] as const)('NAT-PMP: %s in place of the mapping is dropped and counted', (_what, bytes, cause) => {
+  const mapper = attached();
+  mapper.answer(hex('00 81 0001 00000007'));
+  mapper.answer(hex('00 80 0000 00000007 cb007105'));
+
+  mapper.answer(hex(bytes));
+
+  expect(mapper.mapping()).toBeUndefined();
+  expect(mapper.core.status).toMatchObject({ state: 'asking', drops: { [cause]: 1 } });
+});
+
+test('NAT-PMP: a late answer to the mapping is none to its deletion', () => {
+  const mapper = attached();
+  mapper.answer(hex('00 81 0001 00000007'));
+  mapper.answer(hex('00 80 0000 00000007 cb007105'));
+  mapper.answer(hex('00 81 0000 00000007 a028 c351 00000e10'));
+
+  mapper.input({ type: 'close' });
+  mapper.answer(hex('00 81 0000 00000007 a028 c351 00000e10'));
+  expect(mapper.core.status.state).toBe('closing');
+  mapper.answer(hex('00 81 0000 00000007 a028 0000 00000000'));
+
+  expect(mapper.core.status.state).toBe('closed');
+});
+
+test('UPnP: an answer to an order that is no longer awaited is dropped and counted', () => {
+  const mapper = attached(attachment, ['upnp']);
+  const target = 'urn:schemas-upnp-org:device:InternetGatewayDevice:1';
+  const found = Buffer.from(`HTTP/1.1 200 OK\r\nST: ${target}\r\nLOCATION: http://${gateway}/d\r\n\r\n`);
+  mapper.input({ type: 'datagram', via: 'search', bytes: found, from: { address: gateway, port: 1900 } });
+  const service =
+    '<service><serviceType>urn:schemas-upnp-org:service:WANIPConnection:1</serviceType><controlURL>/c</controlURL></service>';
+  const address =
+    '<GetExternalIPAddressResponse><NewExternalIPAddress>203.0.113.5</NewExternalIPAddress></GetExternalIPAddressResponse>';
+  mapper.body(1, `<root><device><serviceList>${service}</serviceList></device></root>`);
+  mapper.body(2, `<E><Body>${address}</Body></E>`);
+  mapper.body(3, '<E><Body><AddPortMappingResponse/></Body></E>');
+  expect(mapper.mapping()).toMatchObject({ protocol: 'upnp', external: { port: 41_000 } });
+
+  for (let i = 0; i < 2; i++) {
+    mapper.input({ type: 'network-changed' });
+    mapper.input({ type: 'attached', attachment });
+  }
+  mapper.body(4, `<E><Body>${address.replaceAll('203.0.113.5', '0.0.0.0')}</Body></E>`);
+
+  expect(mapper.core.status).toMatchObject({ asked: [{ outcome: 'mapped' }], drops: { unexpected: 1 } });
 });
 
 test('an announcement of a restart leads to a renewal, one of an older state does not', () => {
@@ -262,11 +317,11 @@ function pcpMap(answer: PcpAnswer): Uint8Array {
 }
 
 /** A mapper in virtual time, attached to a network. */
-function attached(network = attachment) {
+function attached(network = attachment, order: readonly Protocol[] = protocols) {
   const core = new MapperCore({
     localPort: 41_000,
     lifetime: 7200,
-    order: ['pcp', 'nat-pmp', 'upnp'],
+    order,
     random: (length) => nonce.slice(0, length),
   });
   const outputs: MapperOutput[] = [];
@@ -296,7 +351,9 @@ function attached(network = attachment) {
   };
   const answer = (bytes: Uint8Array, from = { address: gateway, port: 5351 }) =>
     input({ type: 'datagram', via: 'control', bytes, from });
+  const body = (id: number, text: string) =>
+    input({ type: 'http', id, outcome: { ok: true, status: 200, body: Buffer.from(text) } });
   drain();
   input({ type: 'attached', attachment: network });
-  return { core, outputs, sent, input, advance, answer, mapping: () => core.status.mapping };
+  return { core, outputs, sent, input, advance, answer, body, mapping: () => core.status.mapping };
 }

@@ -137,6 +137,13 @@ describe('a gateway of UPnP', () => {
     ]);
   });
 
+  test('of version 2 that knows no AddAnyPortMapping is asked as one of version 1', async () => {
+    const http = igd({ fault: faultOn('AddAny', 401) });
+    const { seen } = await start({ location: description, http }, ['upnp']);
+
+    await until(() => expect(seen[0]).toMatchObject({ external: '203.0.113.5:41000' }));
+  });
+
   test('of version 1 is asked for another port when ours is taken', async () => {
     const fault = (action: string, body: string) =>
       action === 'AddPortMapping' && body.includes('<NewExternalPort>41000<') ? 718 : undefined;
@@ -245,7 +252,7 @@ test('a signal closes it', async () => {
   await until(() => expect(seen).toHaveLength(1));
 
   stop.abort();
-  await mapper.close();
+  await until(() => expect(mapper.status().state).toBe('closed'));
 
   expect(seen.at(-1)).toBeUndefined();
 });
