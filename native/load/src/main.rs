@@ -8,6 +8,7 @@ mod histogram;
 mod near;
 mod port;
 mod quic;
+mod slow;
 mod tcp;
 mod udp;
 
@@ -24,7 +25,8 @@ fn main() {
         "tcp-server" => tcp::serve(&args),
         "tcp" => tcp::stream(&args),
         "http" => tcp::http(&args),
-        _ => Err(format!("{role:?}: one of blast, rtt, handshake, far, tcp-server, tcp, http")),
+        "slow" => slow::run(&args),
+        _ => Err(format!("{role:?}: one of blast, rtt, handshake, far, tcp-server, tcp, http, slow")),
     });
     match outcome {
         Ok(line) => println!("{line}"),

@@ -6,6 +6,8 @@
 //! governor `haltpoll` does: a sleep that ended soon says that polling longer would have paid, a long one
 //! that it was in vain. A thread whose events come far apart polls not at all.
 
+use super::poller::{Poller, Ready};
+use std::io;
 use std::time::{Duration, Instant};
 
 /// First step up from not polling at all.
@@ -25,18 +27,37 @@ impl BusyPoll {
         Self { max: if alone { Duration::ZERO } else { max }, window: Duration::ZERO }
     }
 
-    /// When to stop polling and sleep; `None`: sleep at once.
-    pub(crate) fn until(&self, now: Instant) -> Option<Instant> {
-        (!self.window.is_zero()).then(|| now + self.window)
-    }
-
-    /// Whether it is worth knowing how long a sleep took.
-    pub(crate) fn is_on(&self) -> bool {
-        !self.max.is_zero()
+    /// Waits until something is ready or the timeout has passed: polling at first, then asleep.
+    pub(crate) fn wait(
+        &mut self,
+        poller: &mut Poller,
+        timeout: Option<Duration>,
+        ready: &mut Vec<Ready>,
+    ) -> io::Result<()> {
+        if timeout == Some(Duration::ZERO) || self.max.is_zero() {
+            return poller.wait(timeout, ready);
+        }
+        let begin = Instant::now();
+        let due = timeout.map(|t| begin + t);
+        let mut now = begin;
+        while now < begin + self.window {
+            poller.wait(Some(Duration::ZERO), ready)?;
+            if !ready.is_empty() || due.is_some_and(|d| d <= now) {
+                return Ok(());
+            }
+            std::thread::yield_now();
+            now = Instant::now();
+        }
+        poller.wait(due.map(|d| d.saturating_duration_since(now)), ready)?;
+        // A timer's time was known before; it says nothing of when packets come.
+        if !ready.is_empty() {
+            self.slept(now.elapsed());
+        }
+        Ok(())
     }
 
     /// A sleep after polling in vain took so long.
-    pub(crate) fn slept(&mut self, time: Duration) {
+    fn slept(&mut self, time: Duration) {
         if time > self.max {
             self.window /= 2;
             if self.window < FIRST {
@@ -48,13 +69,9 @@ impl BusyPoll {
     }
 }
 
-/// Lets others run on this core.
-pub(crate) fn give_way() {
-    std::thread::yield_now();
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::poller::{Interest, Waker};
     use super::*;
 
     const MAX: Duration = Duration::from_micros(50);
@@ -66,11 +83,10 @@ mod tests {
     #[test]
     fn events_close_together_lengthen_the_window_up_to_its_bound() {
         let mut b = busy(MAX);
-        let now = Instant::now();
-        assert_eq!(b.until(now), None);
+        assert_eq!(b.window, Duration::ZERO);
         for expected in [10, 20, 40, 50, 50] {
             b.slept(Duration::from_micros(30));
-            assert_eq!(b.until(now), Some(now + Duration::from_micros(expected)));
+            assert_eq!(b.window, Duration::from_micros(expected));
         }
     }
 
@@ -83,13 +99,23 @@ mod tests {
         for _ in 0..3 {
             b.slept(Duration::from_millis(5));
         }
-        assert_eq!(b.until(Instant::now()), None);
+        assert_eq!(b.window, Duration::ZERO);
     }
 
     #[test]
-    fn a_bound_of_zero_never_polls() {
-        let b = busy(Duration::ZERO);
-        assert!(!b.is_on());
-        assert_eq!(b.until(Instant::now()), None);
+    fn polling_ends_in_time_and_finds_what_is_ready() {
+        let waker = Waker::new().expect("resources");
+        let mut poller = Poller::new().expect("resources");
+        poller.add(waker.fd(), 7, Interest::Read).expect("resources");
+        for window in [Duration::ZERO, MAX] {
+            let mut b = BusyPoll { max: MAX, window };
+            let mut ready = Vec::new();
+            b.wait(&mut poller, Some(Duration::from_millis(1)), &mut ready).expect("poller");
+            assert!(ready.is_empty());
+            waker.wake();
+            b.wait(&mut poller, None, &mut ready).expect("poller");
+            assert_eq!(ready.len(), 1);
+            waker.clear();
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::StartError;
 use super::addr;
-use super::busy_poll::{BusyPoll, give_way};
+use super::busy_poll::BusyPoll;
 use super::configure;
 use super::conn::Conn;
 use super::datagrams::{Rule, VirtualPath};
@@ -182,7 +182,7 @@ impl Engine {
             } else {
                 self.time_to_next()
             };
-            self.wait(timeout, &mut ready)?;
+            self.busy_poll.wait(&mut self.poller, timeout, &mut ready)?;
             more_packets |= self.on_ready(&ready);
             if more_packets {
                 more_packets = self.receive();
@@ -194,32 +194,6 @@ impl Engine {
             if !self.events.is_empty() && self.shared.publish(&mut self.events) {
                 wake();
             }
-        }
-        Ok(())
-    }
-
-    /// Waits until something is ready or the timeout has passed: polling at first, then asleep.
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> std::io::Result<()> {
-        if timeout == Some(Duration::ZERO) || !self.busy_poll.is_on() {
-            return self.poller.wait(timeout, ready);
-        }
-        let begin = Instant::now();
-        let due = timeout.map(|t| begin + t);
-        let mut now = begin;
-        if let Some(until) = self.busy_poll.until(begin) {
-            while now < until {
-                self.poller.wait(Some(Duration::ZERO), ready)?;
-                if !ready.is_empty() || due.is_some_and(|d| d <= now) {
-                    return Ok(());
-                }
-                give_way();
-                now = Instant::now();
-            }
-        }
-        self.poller.wait(due.map(|d| d.saturating_duration_since(now)), ready)?;
-        // A timer's time was known before; it says nothing of when packets come.
-        if !ready.is_empty() {
-            self.busy_poll.slept(now.elapsed());
         }
         Ok(())
     }
