@@ -1,9 +1,11 @@
 import { Generator } from './load.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import type { BenchContext } from './measurements/context.ts';
+import { measureIdle } from './measurements/idle.ts';
 import { Plain } from './measurements/plain.ts';
 import { measureRelay } from './measurements/relay.ts';
 import { measureSession } from './measurements/session.ts';
+import { measureSoak } from './measurements/soak.ts';
 import { type Result, toResult } from './results.ts';
 import { selects } from './select.ts';
 
@@ -12,6 +14,8 @@ export interface BenchOptions {
   readonly only: readonly string[];
   readonly seconds: number;
   readonly repeat: number;
+  /** Length of a soak. */
+  readonly minutes: number;
   readonly signal: AbortSignal;
   readonly say: (line: string) => void;
 }
@@ -51,5 +55,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const plain = new Plain(context);
   await measureRelay(context, plain);
   await measureSession(context, plain);
+  await measureIdle(context);
+  await measureSoak(context);
   return { machine, results, failed };
 }

@@ -73,12 +73,16 @@ export class Generator {
     return this.#run('blast', parameters, options) as Promise<Blast>;
   }
 
-  times(role: 'rtt' | 'handshake' | 'http', parameters: Parameters): Promise<Times> {
-    return this.#run(role, parameters) as Promise<Times>;
+  times(
+    role: 'rtt' | 'handshake' | 'http',
+    parameters: Parameters,
+    options?: { background?: boolean },
+  ): Promise<Times> {
+    return this.#run(role, parameters, options) as Promise<Times>;
   }
 
-  transfer(parameters: Parameters): Promise<Transfer> {
-    return this.#run('tcp', parameters) as Promise<Transfer>;
+  transfer(parameters: Parameters, options?: { background?: boolean }): Promise<Transfer> {
+    return this.#run('tcp', parameters, options) as Promise<Transfer>;
   }
 
   async #run(role: string, parameters: Parameters, options = {}): Promise<unknown> {

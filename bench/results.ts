@@ -51,6 +51,10 @@ export const goals: Readonly<Record<string, Goal>> = {
   'relay.overload': atLeast(90),
   'idle.memory': atMost(30),
   'idle.rtt': { text: '< 1.1 × without', reached: ({ median }) => median < 1.1 },
+  'soak.agent': atMost(105),
+  'soak.intermediate': atMost(105),
+  'soak.connector': atMost(105),
+  'soak.left': atMost(0),
 };
 
 export function toResult(m: Measured): Result {

@@ -7,6 +7,8 @@ export interface BenchContext {
   /** Seconds of one trial. */
   readonly seconds: number;
   readonly repeat: number;
+  /** Length of a soak. */
+  readonly minutes: number;
   readonly wants: (name: string) => boolean;
   readonly say: (line: string) => void;
   readonly report: (measured: Measured) => void;
