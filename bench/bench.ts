@@ -1,6 +1,7 @@
 import { Generator } from './load.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import type { BenchContext } from './measurements/context.ts';
+import { measureFair } from './measurements/fair.ts';
 import { measureIdle } from './measurements/idle.ts';
 import { Plain } from './measurements/plain.ts';
 import { measureRelay } from './measurements/relay.ts';
@@ -36,13 +37,13 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
     ...options,
     generator: new Generator(options.say),
     wants,
-    run: async (name, measure) => {
-      if (!wants(name)) return;
+    run: async (name, measure, names = [name]) => {
+      if (!names.some(wants)) return;
       try {
         await measure();
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
-        failed.push({ name, reason });
+        for (const each of names.filter(wants)) failed.push({ name: each, reason });
         options.say(`${name}: could not be measured: ${reason}`);
       }
     },
@@ -55,6 +56,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const plain = new Plain(context);
   await measureRelay(context, plain);
   await measureSession(context, plain);
+  await measureFair(context);
   await measureIdle(context);
   await measureSoak(context);
   return { machine, results, failed };

@@ -1,11 +1,18 @@
 import { nearest, UsageError } from '@ztna/runtime';
+import { fairNames } from './measurements/fair.ts';
 import { idleNames } from './measurements/idle.ts';
 import { relayNames } from './measurements/relay.ts';
 import { sessionNames } from './measurements/session.ts';
 import { soakNames } from './measurements/soak.ts';
 
 /** All that can be measured. */
-export const names: readonly string[] = [...relayNames, ...sessionNames, ...idleNames, ...soakNames];
+export const names: readonly string[] = [
+  ...relayNames,
+  ...sessionNames,
+  ...fairNames,
+  ...idleNames,
+  ...soakNames,
+];
 
 /** These take long, and run only when they are named in full. */
 const byNameOnly: ReadonlySet<string> = new Set(soakNames);

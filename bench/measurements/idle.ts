@@ -1,15 +1,14 @@
 // idle.*: what connections cost that are there and do nothing.
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { outerServerTransport } from '@ztna/link';
-import { Identities, type IdentityFiles } from '../identities.ts';
 import { IdleAgents, roomForIdle } from '../idle-agents.ts';
+import type { Parameters, Times } from '../load.ts';
 import { type HeapUse, ownMemoryKb, slope } from '../memory.ts';
-import { Role } from '../process.ts';
-import type { RelaySettings } from '../relay-role.ts';
-import { median } from '../results.ts';
+import { type Role, withCpu } from '../process.ts';
+import { RelayBed } from '../relay-bed.ts';
+import { type CpuUse, median } from '../results.ts';
 import { Stack } from '../stack.ts';
 import type { BenchContext } from './context.ts';
+import { ANY, NOWHERE } from './plain.ts';
 
 /** Connections at which memory is read. Nothing but what the first ones cost once lies below the first of them. */
 const LEVELS = [0, 250, 500, 750, 1_000];
@@ -17,16 +16,74 @@ const LEVELS = [0, 250, 500, 750, 1_000];
 const IDENTITIES = 100;
 const SLOPE_FROM = 250;
 /** Until path-MTU discovery of the last connections is over. */
-const SETTLE_MS = 1_500;
-const transport = outerServerTransport({
-  ...{ idleTimeoutMs: 30_000, keepAliveMs: 10_000, initialMtu: 1200, maxMtu: 1452 },
-});
-const NOWHERE = { tcp: '127.0.0.1:9', udp: '127.0.0.1:9' };
+const SETTLE_MS = 1_000;
+/** Beside this many connections round trips are measured. */
+const BESIDE = 500;
+const PINGS = 1_000;
+const SERVICE = 'bulk';
 
-export const idleNames = ['idle.memory'];
+export const idleNames = ['idle.rtt', 'idle.rtt.relay', 'idle.memory'];
 
 export async function measureIdle(context: BenchContext): Promise<void> {
+  await context.run('idle.rtt', () => sessionRoundTrips(context));
+  await context.run('idle.rtt.relay', () => relayRoundTrips(context));
   await context.run('idle.memory', () => memory(context));
+}
+
+async function sessionRoundTrips(context: BenchContext): Promise<void> {
+  const { role, ready } = await context.generator.serve('backend', 'far', {
+    via: 'udp',
+    mode: 'echo',
+    listen: ANY,
+  });
+  await using _ = role;
+  await using stack = await Stack.start([SERVICE], { tcp: NOWHERE, udp: ready }, { limits: roomForIdle });
+  await using agents = await IdleAgents.atIntermediate(
+    stack.intermediate,
+    await stack.issueAgents(IDENTITIES),
+  );
+  const ping = { via: 'udp', remote: stack.address(SERVICE, 'udp') };
+  await compare(context, 'idle.rtt', { ping, agents, roles: [...stack.roles, role] });
+}
+
+async function relayRoundTrips(context: BenchContext): Promise<void> {
+  await using bed = await RelayBed.start(context.generator);
+  await using agents = await IdleAgents.atRelay(bed.address, await bed.issueAgents(IDENTITIES));
+  await compare(context, 'idle.rtt.relay', { ping: bed.near('echo'), agents, roles: bed.roles });
+}
+
+/** With and without in turn, the order turned about each time: what drifts does not decide. */
+async function compare(
+  context: BenchContext,
+  name: string,
+  bed: { readonly ping: Parameters; readonly agents: IdleAgents; readonly roles: readonly Role[] },
+): Promise<void> {
+  const taken: Record<'without' | 'with', Times[]> = { without: [], with: [] };
+  let cpu: CpuUse = {};
+  const measure = async (which: keyof typeof taken) => {
+    const count = which === 'with' ? BESIDE : 0;
+    await bed.agents.become(count);
+    await sleep(SETTLE_MS);
+    const ping = () => context.generator.times('rtt', { ...bed.ping, size: 64, count: PINGS });
+    const [[times], use] = await withCpu(bed.roles, async () => [await ping()]);
+    await bed.agents.become(count); // all are still there
+    if (times) taken[which].push(times);
+    if (count > 0) cpu = use;
+  };
+  for (let i = 0; i < context.repeat; i++) {
+    const order = ['without', 'with'] as const;
+    for (const which of i % 2 === 0 ? order : order.toReversed()) await measure(which);
+  }
+  const us = (which: keyof typeof taken, q: 'p50Us' | 'p99Us') => median(taken[which].map((t) => t[q]));
+  context.report({
+    ...{ name, unit: '× without', cpu },
+    samples: taken.with.map((t, i) => t.p50Us / (taken.without[i]?.p50Us ?? Number.NaN)),
+    p99: us('with', 'p99Us') / us('without', 'p99Us'),
+    notes: {
+      ...{ connections: BESIDE, withoutUs: us('without', 'p50Us'), withUs: us('with', 'p50Us') },
+      ...{ withoutP99Us: us('without', 'p99Us'), withP99Us: us('with', 'p99Us') },
+    },
+  });
 }
 
 interface Reading {
@@ -44,7 +101,7 @@ async function memory(context: BenchContext): Promise<void> {
     samples.push(perConnection(last, 'ownKb'));
     heaps.push(perConnection(last, 'heapKb'));
   }
-  const bare = await ofRelay();
+  const bare = await ofRelay(context);
   const rounded = (kb: number) => Math.round(kb * 10) / 10;
   context.report({
     ...{ name: 'idle.memory', unit: 'KB', samples },
@@ -64,24 +121,21 @@ function perConnection(readings: readonly Reading[], of: 'ownKb' | 'heapKb'): nu
 
 /** A fresh intermediate each time: memory that was used once is used again. */
 async function ofIntermediate(): Promise<readonly Reading[]> {
-  await using stack = await Stack.start(['idle'], NOWHERE, { limits: roomForIdle, observed: true });
+  await using stack = await Stack.start(
+    [SERVICE],
+    { tcp: NOWHERE, udp: NOWHERE },
+    { limits: roomForIdle, observed: true },
+  );
   const identities = await stack.issueAgents(IDENTITIES);
   await using agents = await IdleAgents.atIntermediate(stack.intermediate, identities);
   return await read(stack.role('intermediate'), agents);
 }
 
 /** The QUIC engine with next to no JavaScript. */
-async function ofRelay(): Promise<readonly Reading[]> {
-  await using identities = await Identities.make();
-  const settings: RelaySettings = { ...(await identities.issue('relay', 'intermediate/i')), transport };
-  const script = join(import.meta.dirname, '../relay-role.ts');
-  const args = ['--expose-gc', script, JSON.stringify(settings)];
-  await using relay = await Role.start('relay', process.execPath, args);
-  const { address } = JSON.parse(await relay.line()) as { address: string };
-  const issued: IdentityFiles[] = [];
-  for (let i = 0; i < IDENTITIES; i++) issued.push(await identities.issue(`a${i}`, `agent/a${i}`));
-  await using agents = await IdleAgents.atRelay(address, issued);
-  return await read(relay, agents);
+async function ofRelay({ generator }: BenchContext): Promise<readonly Reading[]> {
+  await using bed = await RelayBed.start(generator);
+  await using agents = await IdleAgents.atRelay(bed.address, await bed.issueAgents(IDENTITIES));
+  return await read(bed.relay, agents);
 }
 
 async function read(role: Role, agents: IdleAgents): Promise<readonly Reading[]> {
