@@ -21,7 +21,7 @@ export const command = defineCommand({
     quick: { type: 'boolean', description: 'shorter trials, one repetition: a look, not a figure' },
   },
   examples: [
-    { command: 'ztna bench', description: 'All figures as a table, in less than three minutes' },
+    { command: 'ztna bench', description: 'All figures as a table, in about six minutes' },
     {
       command: 'ztna bench --only soak --minutes 60',
       description:

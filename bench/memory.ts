@@ -28,5 +28,5 @@ export function slope(points: readonly (readonly [x: number, y: number])[]): num
   const meanY = points.reduce((sum, [, y]) => sum + y, 0) / n;
   const covariance = points.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0);
   const variance = points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
-  return variance === 0 ? Number.NaN : covariance / variance;
+  return covariance / variance;
 }

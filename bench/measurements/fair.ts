@@ -97,9 +97,12 @@ async function contend(context: BenchContext, contest: Contest): Promise<void> {
   const worst = (pick: (f: (typeof each)[number]) => readonly number[], choose: typeof Math.max) =>
     alone.voice.map((_, i) => choose(...each.map((f) => pick(f)[i] ?? Number.NaN)));
   const rates = worst((f) => f.rates, Math.min);
-  context.report({ name: `${contest.name}.rate`, unit: '%', samples: rates, cpu, notes });
   const queueing = worst((f) => f.queueing, Math.max);
-  context.report({ name: `${contest.name}.queueing`, unit: 'ms', samples: queueing, cpu, notes });
+  const found = [
+    { name: `${contest.name}.rate`, unit: '%', samples: rates },
+    { name: `${contest.name}.queueing`, unit: 'ms', samples: queueing },
+  ];
+  for (const each of found) if (context.wants(each.name)) context.report({ ...each, cpu, notes });
 }
 
 /** Per repetition: percent that arrived of what it sent, and how much later the 99th percentile was than alone. */
