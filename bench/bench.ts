@@ -1,9 +1,12 @@
 import { Generator } from './load.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import type { BenchContext } from './measurements/context.ts';
+import { measureFair } from './measurements/fair.ts';
+import { measureIdle } from './measurements/idle.ts';
 import { Plain } from './measurements/plain.ts';
 import { measureRelay } from './measurements/relay.ts';
 import { measureSession } from './measurements/session.ts';
+import { measureSoak } from './measurements/soak.ts';
 import { type Result, toResult } from './results.ts';
 import { selects } from './select.ts';
 
@@ -12,6 +15,8 @@ export interface BenchOptions {
   readonly only: readonly string[];
   readonly seconds: number;
   readonly repeat: number;
+  /** Length of a soak. */
+  readonly minutes: number;
   readonly signal: AbortSignal;
   readonly say: (line: string) => void;
 }
@@ -32,13 +37,13 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
     ...options,
     generator: new Generator(options.say),
     wants,
-    run: async (name, measure) => {
-      if (!wants(name)) return;
+    run: async (name, measure, names = [name]) => {
+      if (!names.some(wants)) return;
       try {
         await measure();
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
-        failed.push({ name, reason });
+        for (const each of names.filter(wants)) failed.push({ name: each, reason });
         options.say(`${name}: could not be measured: ${reason}`);
       }
     },
@@ -51,5 +56,8 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const plain = new Plain(context);
   await measureRelay(context, plain);
   await measureSession(context, plain);
+  await measureFair(context);
+  await measureIdle(context);
+  await measureSoak(context);
   return { machine, results, failed };
 }

@@ -73,12 +73,26 @@ export class Generator {
     return this.#run('blast', parameters, options) as Promise<Blast>;
   }
 
-  times(role: 'rtt' | 'handshake' | 'http', parameters: Parameters): Promise<Times> {
-    return this.#run(role, parameters) as Promise<Times>;
+  /** A blast in the background that is under way when this resolves. Its figures come once it is over. */
+  async start(parameters: Parameters): Promise<AsyncDisposable & { readonly blast: Promise<Blast> }> {
+    const args = ['blast', ...words({ ...parameters, say: 1 })];
+    const process = await Role.start('greedy', this.#file, args, { background: true });
+    await process.line();
+    const blast = process.line(60_000).then((line) => JSON.parse(line) as Blast);
+    blast.catch(() => undefined);
+    return { blast, [Symbol.asyncDispose]: () => process.stop() };
   }
 
-  transfer(parameters: Parameters): Promise<Transfer> {
-    return this.#run('tcp', parameters) as Promise<Transfer>;
+  times(
+    role: 'rtt' | 'handshake' | 'http',
+    parameters: Parameters,
+    options?: { background?: boolean },
+  ): Promise<Times> {
+    return this.#run(role, parameters, options) as Promise<Times>;
+  }
+
+  transfer(parameters: Parameters, options?: { background?: boolean }): Promise<Transfer> {
+    return this.#run('tcp', parameters, options) as Promise<Transfer>;
   }
 
   async #run(role: string, parameters: Parameters, options = {}): Promise<unknown> {

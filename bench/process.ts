@@ -63,13 +63,19 @@ export class Role implements AsyncDisposable {
   }
 
   /** One line in, one line of JSON out. */
-  async ask(question: string): Promise<unknown> {
+  async ask(question: string, timeoutMs?: number): Promise<unknown> {
     this.#child.stdin.write(`${question}\n`);
-    return JSON.parse(await this.line());
+    return JSON.parse(await this.line(timeoutMs));
   }
 
   get cpuMs(): number {
     return cpuMs(this.pid);
+  }
+
+  /** Ends it at once, as a crash would. */
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#exited;
   }
 
   /** Closes its input, which ends every role; then asks less kindly. */

@@ -14,7 +14,8 @@ export interface RelaySettings {
   readonly transport: TransportOptions;
 }
 
-const kinds = ['echo', 'sink'];
+/** `idle` ones are joined to nobody. */
+const kinds = ['echo', 'sink', 'idle'];
 const settings = JSON.parse(process.argv[2] ?? '') as RelaySettings;
 const far = new Map<string, Connection>();
 let relayIds = 0;
@@ -34,13 +35,21 @@ console.log(JSON.stringify({ address: relay.localAddress, retrying: retrying.loc
 const loop = monitorEventLoopDelay({ resolution: 1 });
 loop.enable();
 const input = createInterface({ input: process.stdin });
-input.on('line', async () => {
+input.on('line', async (question) => {
+  if (question === 'memory') return tellMemory();
   const paths = await Promise.all([...far].map(async ([kind, c]) => [kind, (await c.paths())[0]]));
   const loopLagP99Ms = loop.percentile(99) / 1e6;
   loop.reset();
   console.log(JSON.stringify({ ...(await relay.stats()), loopLagP99Ms, far: Object.fromEntries(paths) }));
 });
 input.on('close', () => process.exit(0));
+
+/** After a collection, when it was started with `--expose-gc`. */
+function tellMemory(): void {
+  globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+  const { heapUsed, external } = process.memoryUsage();
+  console.log(JSON.stringify({ heapUsed, external }));
+}
 
 function endpoint(retry: 'always' | 'never'): Endpoint {
   return Endpoint.bind({

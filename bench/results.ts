@@ -50,7 +50,16 @@ export const goals: Readonly<Record<string, Goal>> = {
   'session.http': atMost(600),
   'relay.overload': atLeast(90),
   'idle.memory': atMost(30),
-  'idle.rtt': { text: '< 1.1 × without', reached: ({ median }) => median < 1.1 },
+  'idle.rtt': below(1.1),
+  'idle.rtt.relay': below(1.1),
+  'fair.rate': atLeast(90),
+  'fair.queueing': below(20),
+  'fair.session.rate': atLeast(90),
+  'fair.session.queueing': below(20),
+  'soak.agent': atMost(105),
+  'soak.intermediate': atMost(105),
+  'soak.connector': atMost(105),
+  'soak.left': atMost(0),
 };
 
 export function toResult(m: Measured): Result {
@@ -115,6 +124,10 @@ function atLeast(value: number): Goal {
 
 function atMost(value: number): Goal {
   return { text: `≤ ${show(value)}`, reached: ({ median }) => median <= value };
+}
+
+function below(value: number): Goal {
+  return { text: `< ${show(value)}`, reached: ({ median }) => median < value };
 }
 
 function atMostRatio(value: number): Goal {

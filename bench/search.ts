@@ -1,9 +1,9 @@
 import type { Blast } from './load.ts';
 
 /** Share of datagrams that may be lost at a rate that counts as carried. */
-const TOLERATED_LOSS = 0.01;
+export const TOLERATED_LOSS = 0.01;
 /** A generator that offers less than this share of what it was asked is the limit itself. */
-const OFFERED = 0.97;
+export const OFFERED = 0.97;
 const STEP_UP = 1.6;
 /** The bracket is narrowed to this ratio. */
 const CLOSE_ENOUGH = 1.05;

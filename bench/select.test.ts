@@ -21,6 +21,12 @@ describe('--only', () => {
     ]);
   });
 
+  test('a soak runs only when it is named', () => {
+    const chosen = (...only: string[]) => names.filter((name) => selects(only, name)).includes('soak');
+    expect([chosen(), chosen('s*'), chosen('soak*'), chosen('*')]).toEqual([false, false, false, false]);
+    expect(chosen('relay.rtt', 'soak')).toBe(true);
+  });
+
   test.each([
     ['nosuch', undefined],
     ['relay.rt', 'relay.rtt'],

@@ -1,14 +1,27 @@
 import { nearest, UsageError } from '@ztna/runtime';
+import { fairNames } from './measurements/fair.ts';
+import { idleNames } from './measurements/idle.ts';
 import { relayNames } from './measurements/relay.ts';
 import { sessionNames } from './measurements/session.ts';
+import { soakNames } from './measurements/soak.ts';
 
 /** All that can be measured. */
-export const names: readonly string[] = [...relayNames, ...sessionNames];
+export const names: readonly string[] = [
+  ...relayNames,
+  ...sessionNames,
+  ...fairNames,
+  ...idleNames,
+  ...soakNames,
+];
+
+/** These take long, and run only when they are named in full. */
+const byNameOnly: ReadonlySet<string> = new Set(soakNames);
 
 /** Whether `name` is among `only`: names, or beginnings of names that end with `.` or `*`; empty means all. */
 export function selects(only: readonly string[], name: string): boolean {
   const matches = (pattern: string) =>
     /[.*]$/.test(pattern) ? name.startsWith(pattern.replace(/\*$/, '')) : name === pattern;
+  if (byNameOnly.has(name)) return only.includes(name);
   return only.length === 0 || only.some(matches);
 }
 

@@ -7,12 +7,17 @@ export interface BenchContext {
   /** Seconds of one trial. */
   readonly seconds: number;
   readonly repeat: number;
+  /** Length of a soak. */
+  readonly minutes: number;
   readonly wants: (name: string) => boolean;
   readonly say: (line: string) => void;
   readonly report: (measured: Measured) => void;
   readonly signal: AbortSignal;
-  /** Runs what measures `name`, if it is wanted. A failure is reported, and the others go on. */
-  readonly run: (name: string, measure: () => Promise<void>) => Promise<void>;
+  /**
+   * Runs what measures `name`, or several `names` together, if one is wanted. A failure is reported, and the others
+   * go on.
+   */
+  readonly run: (name: string, measure: () => Promise<void>, names?: readonly string[]) => Promise<void>;
 }
 
 export async function times<T>(n: number, run: () => Promise<T>): Promise<T[]> {

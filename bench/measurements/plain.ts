@@ -79,6 +79,8 @@ export class Plain {
 }
 
 export const ANY = '127.0.0.1:0';
+/** A backend that is never used. */
+export const NOWHERE = '127.0.0.1:9';
 
 export function p50(all: readonly Times[]): number {
   return median(all.map((t) => t.p50Us));

@@ -1,10 +1,6 @@
 // relay.*: opaque frames through the forwarding of one endpoint, and the handshakes with it.
-import { join } from 'node:path';
-import type { TransportOptions } from '@ztna/quic';
-import { Identities } from '../identities.ts';
-import type { Parameters } from '../load.ts';
-import { Role, withCpu } from '../process.ts';
-import type { RelaySettings } from '../relay-role.ts';
+import { withCpu } from '../process.ts';
+import { type Mode, RelayBed } from '../relay-bed.ts';
 import { type CpuUse, median } from '../results.ts';
 import { highestRate } from '../search.ts';
 import { type BenchContext, times } from './context.ts';
@@ -12,10 +8,6 @@ import { MAX_RATE, type Plain, START_RATE } from './plain.ts';
 
 const PINGS = 1_000;
 const HANDSHAKES = 40;
-/** As the configuration's defaults. */
-const transport: TransportOptions = { initialMtu: 1200, maxMtu: 1452 };
-
-type Mode = 'echo' | 'sink';
 const forwards = [
   { name: 'relay.forward.echo.1200', mode: 'echo', size: 1200 },
   { name: 'relay.forward.oneway.1200', mode: 'sink', size: 1200 },
@@ -37,7 +29,7 @@ export const relayNames = [
 
 export async function measureRelay(context: BenchContext, plain: Plain): Promise<void> {
   if (!relayNames.some(context.wants)) return;
-  await using bed = await TestBed.start(context);
+  await using bed = await RelayBed.start(context.generator);
   await context.run('relay.rtt', () => roundTrip(context, bed, plain));
   for (const forward of forwards) await context.run(forward.name, () => rate(context, bed, plain, forward));
   await context.run('relay.overload', () => overload(context, bed));
@@ -46,7 +38,7 @@ export async function measureRelay(context: BenchContext, plain: Plain): Promise
   }
 }
 
-async function roundTrip(context: BenchContext, bed: TestBed, plain: Plain): Promise<void> {
+async function roundTrip(context: BenchContext, bed: RelayBed, plain: Plain): Promise<void> {
   const baseline = await plain.rtt();
   const parameters = { ...bed.near('echo'), size: 64, count: PINGS };
   const [all, cpu] = await withCpu(bed.roles, () =>
@@ -65,7 +57,7 @@ async function roundTrip(context: BenchContext, bed: TestBed, plain: Plain): Pro
 
 async function rate(
   context: BenchContext,
-  bed: TestBed,
+  bed: RelayBed,
   plain: Plain,
   { name, mode, size }: { name: string; mode: Mode; size: number },
 ): Promise<void> {
@@ -106,7 +98,7 @@ async function rate(
  * Several senders together offer a multiple of the peak: share of the peak that still arrives. The relay runs a small
  * share of the time, for the peak as for the overload, so that the other processes can offer more than it can carry.
  */
-async function overload(context: BenchContext, bed: TestBed): Promise<void> {
+async function overload(context: BenchContext, bed: RelayBed): Promise<void> {
   const parameters = { ...bed.near('sink'), mode: 'sink', size: 1200, seconds: context.seconds };
   const blast = (rate: number) => context.generator.blast({ ...parameters, rate: Math.round(rate) });
   const { role: slow } = await context.generator.serve('slow', 'slow', { pid: bed.relay.pid, ...SLOWED });
@@ -138,7 +130,7 @@ async function overload(context: BenchContext, bed: TestBed): Promise<void> {
 
 async function handshakes(
   context: BenchContext,
-  bed: TestBed,
+  bed: RelayBed,
   plain: Plain,
   name: 'handshake' | 'handshake.retry',
 ): Promise<void> {
@@ -154,74 +146,4 @@ async function handshakes(
 
 function ratio(a: number, b: number): number {
   return b === 0 ? 0 : Math.round((a / b) * 100) / 100;
-}
-
-interface RelayStats {
-  readonly udp: { rxPackets: number; rxCalls: number; txPackets: number; txCalls: number };
-  readonly threadCpuMs: number;
-  readonly loopLagP99Ms: number;
-  readonly loops: number;
-  readonly far: Readonly<Record<string, { mtu: number; congestionWindow: number } | undefined>>;
-}
-
-/** A relay with an echoing and a counting far end. */
-class TestBed implements AsyncDisposable {
-  readonly address: string;
-  readonly retrying: string;
-  readonly relay: Role;
-  /** The relay and the far ends; near sides come and go. */
-  readonly roles: readonly Role[];
-  readonly #near: Parameters;
-  readonly #stack: AsyncDisposableStack;
-
-  private constructor(
-    addresses: Addresses,
-    relay: Role,
-    far: readonly Role[],
-    near: Parameters,
-    stack: AsyncDisposableStack,
-  ) {
-    this.address = addresses.address;
-    this.retrying = addresses.retrying;
-    this.relay = relay;
-    this.roles = [relay, ...far];
-    this.#near = near;
-    this.#stack = stack;
-  }
-
-  static async start({ generator }: BenchContext): Promise<TestBed> {
-    await using stack = new AsyncDisposableStack();
-    const identities = stack.use(await Identities.make());
-    const settings: RelaySettings = { ...(await identities.issue('relay', 'intermediate/i')), transport };
-    const script = join(import.meta.dirname, '../relay-role.ts');
-    const relay = stack.use(await Role.start('relay', process.execPath, [script, JSON.stringify(settings)]));
-    const addresses = JSON.parse(await relay.line()) as Addresses;
-    const quic = { via: 'quic', remote: addresses.address, initial_mtu: 1200, max_mtu: 1452 };
-    const farFiles = await identities.issue('far', 'connector/s/c');
-    const ends: Role[] = [];
-    for (const mode of ['echo', 'sink']) {
-      const parameters = { ...quic, ...farFiles, mode, alpn: `far-${mode}`, size: 1200 };
-      const far = await generator.serve(mode, 'far', parameters);
-      ends.push(stack.use(far.role));
-    }
-    const near = { ...quic, ...(await identities.issue('near', 'agent/a')) };
-    return new TestBed(addresses, relay, ends, near, stack.move());
-  }
-
-  near(mode: Mode): Parameters {
-    return { ...this.#near, alpn: `near-${mode}` };
-  }
-
-  async relayStats(): Promise<RelayStats> {
-    return (await this.relay.ask('stats')) as RelayStats;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#stack.disposeAsync();
-  }
-}
-
-interface Addresses {
-  readonly address: string;
-  readonly retrying: string;
 }

@@ -14,20 +14,30 @@ const MAX_CATCH_UP: f64 = 0.005;
 /// Time for the last datagrams to arrive.
 const SETTLE: Duration = Duration::from_millis(60);
 
-/// `rate=`, `seconds=`, `size=`, `mode=echo|sink`: how many of how many arrived, and how late.
+/// `rate=`, `seconds=`, `size=`, `mode=echo|sink`: how many of how many arrived, and how late. With `lead=` it
+/// sends at that rate for so many seconds before it counts, instead of warming up with a burst; `say=1` prints a line
+/// when it begins.
 pub(crate) fn blast(args: &Args) -> Result<String, String> {
     let size = args.get::<usize>("size")?.max(HEADER);
     let echo = args.get::<String>("mode")? == "echo";
     let (rate, seconds): (f64, f64) = (args.get("rate")?, args.get("seconds")?);
     let trial = std::process::id();
     let mut port = Port::near(args, size)?;
-    warm_up(&mut port, size)?;
+    let lead: f64 = args.or("lead", 0.0)?;
+    if lead == 0.0 {
+        warm_up(&mut port, size)?;
+    }
+    if args.or("say", 0)? == 1 {
+        println!("begun");
+    }
     let mut latency = Histogram::new();
     let (mut sent, mut credit) = (0u64, 0.0f64);
-    let begin = Instant::now();
-    let (mut last, mut next) = (begin, begin);
+    let start = Instant::now();
+    let begin = start + Duration::from_secs_f64(lead);
+    let (mut last, mut next) = (start, start);
     loop {
         let t = Instant::now();
+        let counts = t >= begin;
         if t.duration_since(begin).as_secs_f64() >= seconds {
             break;
         }
@@ -36,9 +46,10 @@ pub(crate) fn blast(args: &Args) -> Result<String, String> {
             (last, next) = (t, t + TICK);
             while credit >= 1.0 {
                 credit -= 1.0;
+                let trial = if counts { trial } else { 0 };
                 let header = Header { kind: Kind::Data, trial, sequence: sent, nanos: now() };
                 port.push(size, |out| header.write(out));
-                sent += 1;
+                sent += u64::from(counts);
             }
             port.flush();
         }

@@ -155,7 +155,11 @@ impl TlsContext {
         config.max_early_data_size = 0;
         match self.options.server_sessions {
             0 => config.send_tls13_tickets = 0,
-            sessions => config.session_storage = Arc::new(SessionStore::new(sessions)),
+            sessions => {
+                config.session_storage = Arc::new(SessionStore::new(sessions));
+                // Each holds the peer's chain, some 2 KB; a peer that resumes gets a new one.
+                config.send_tls13_tickets = 1;
+            }
         }
         let config = QuicServerConfig::try_from(config).map_err(provider_error)?;
         Ok(Arc::new(ObservedServerConfig(config)))
