@@ -5,6 +5,7 @@ mod args;
 mod far;
 mod frame;
 mod histogram;
+mod link;
 mod near;
 mod port;
 mod quic;
@@ -22,11 +23,12 @@ fn main() {
         "rtt" => near::rtt(&args),
         "handshake" => near::handshake(&args),
         "far" => far::run(&args),
+        "link" => link::run(&args),
         "tcp-server" => tcp::serve(&args),
         "tcp" => tcp::stream(&args),
         "http" => tcp::http(&args),
         "slow" => slow::run(&args),
-        _ => Err(format!("{role:?}: one of blast, rtt, handshake, far, tcp-server, tcp, http, slow")),
+        _ => Err(format!("{role:?}: one of blast, rtt, handshake, far, link, tcp-server, tcp, http, slow")),
     });
     match outcome {
         Ok(line) => println!("{line}"),

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 pub(crate) const BATCH: usize = 64;
 const SLOT: usize = 2048;
+/// Longest datagram that is known to have been received whole.
+pub(crate) const MAX_DATAGRAM: usize = SLOT - 1;
 const BUFFER: libc::c_int = 8 << 20;
 
 /// Socket with buffers that hold tens of milliseconds at full rate.
@@ -26,6 +28,13 @@ fn set(fd: RawFd, option: libc::c_int) -> bool {
     let value = std::ptr::from_ref(&BUFFER).cast();
     // SAFETY: `value` points to a c_int and its length is given.
     unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, value, size_of::<libc::c_int>() as u32) == 0 }
+}
+
+/// Where a datagram came from, as the system says it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Address {
+    name: [u8; size_of::<libc::sockaddr_in6>()],
+    length: u32,
 }
 
 /// Datagrams received together, with where they came from, to look at or to send back.
@@ -55,6 +64,17 @@ impl Batch {
         &self.bytes[i * SLOT..i * SLOT + self.lengths[i]]
     }
 
+    /// Where a received datagram came from.
+    pub(crate) fn address(&self, i: usize) -> Address {
+        let mut name = [0; size_of::<libc::sockaddr_in6>()];
+        let length = (self.name_lengths[i] as usize).min(name.len());
+        // SAFETY: a storage is longer than the longest name of an IP socket, and both are plain bytes.
+        unsafe {
+            std::ptr::copy_nonoverlapping((&raw const self.names[i]).cast(), name.as_mut_ptr(), length);
+        }
+        Address { name, length: length as u32 }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.count = 0;
     }
@@ -66,6 +86,18 @@ impl Batch {
         self.name_lengths[i] = 0;
         write(&mut self.bytes[i * SLOT..i * SLOT + length]);
         self.count += 1;
+    }
+
+    /// Adds a datagram for a socket that is not connected.
+    pub(crate) fn push_to(&mut self, address: Address, datagram: &[u8]) {
+        let i = self.count;
+        self.push(datagram.len(), |out| out.copy_from_slice(datagram));
+        self.name_lengths[i] = address.length;
+        // SAFETY: as in `address`.
+        unsafe {
+            let name = (&raw mut self.names[i]).cast();
+            std::ptr::copy_nonoverlapping(address.name.as_ptr(), name, address.name.len());
+        }
     }
 
     /// Makes slot `i` another datagram to the same address.
