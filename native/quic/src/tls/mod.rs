@@ -81,6 +81,7 @@ impl TlsContext {
     /// Parses and checks the material: everything parses, the key belongs to the leaf.
     pub fn new(material: &TlsMaterial, options: TlsOptions) -> Result<Self, TlsError> {
         let provider = provider();
+        seed(&provider);
         let identity = match &material.identity {
             Some(identity) => Some(material::parse_identity(identity, &provider)?),
             None => None,
@@ -179,6 +180,13 @@ impl TlsContext {
         };
         self.chain.check(leaf, intermediates, role, now).map_err(|e| TlsError::Peer(e.to_string()))
     }
+}
+
+/// The first random number of a process takes AWS-LC about 25 ms (jitter entropy). Better while an endpoint starts
+/// than within its first handshake, where it holds up the thread of all connections.
+fn seed(provider: &CryptoProvider) {
+    // A failure shows in the handshakes, which need random numbers too.
+    let _ = provider.secure_random.fill(&mut [0]);
 }
 
 /// The crypto provider of this build.
