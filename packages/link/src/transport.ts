@@ -1,12 +1,17 @@
 import type { TransportOptions } from '@ztna/quic';
 
+type CongestionController = NonNullable<TransportOptions['congestion']>;
+
 /** The part of a component's configuration that concerns QUIC. Times in ms, sizes in bytes. */
 export interface TransportSettings {
   readonly idleTimeoutMs: number;
   readonly keepAliveMs: number;
   readonly initialMtu: number;
   readonly maxMtu: number;
-  readonly congestion?: 'cubic' | 'newreno' | 'bbr3';
+  /** Of outer connections. */
+  readonly congestion?: CongestionController;
+  /** Of inner connections. */
+  readonly sessionCongestion?: CongestionController;
 }
 
 /**
@@ -21,6 +26,9 @@ const INNER_IDLE_MS = 120_000;
 const INNER_KEEP_ALIVE_MS = 10_000;
 /** What the relay prefix, QUIC's own header and AEAD tag of the outer connection take from its UDP payload. */
 const RELAY_OVERHEAD = 38;
+/** Measured with others: docs/adr/0009-congestion-control.md. */
+const OUTER_CONGESTION = 'cubic';
+const INNER_CONGESTION = 'cubic';
 const INNER_PATHS = 8;
 const INNER_BIDI_STREAMS = 4_096;
 
@@ -46,7 +54,8 @@ export function innerServerTransport(settings: TransportSettings): TransportOpti
 
 function outer(settings: TransportSettings): TransportOptions {
   return {
-    ...common(settings),
+    initialMtu: settings.initialMtu,
+    congestion: settings.congestion ?? OUTER_CONGESTION,
     idleTimeoutMs: settings.idleTimeoutMs,
     keepAliveMs: Math.min(settings.keepAliveMs, OUTER_KEEP_ALIVE_MS),
     maxMtu: settings.maxMtu,
@@ -57,7 +66,7 @@ function outer(settings: TransportSettings): TransportOptions {
 
 function inner(settings: TransportSettings): TransportOptions {
   return {
-    ...common(settings),
+    congestion: settings.sessionCongestion ?? INNER_CONGESTION,
     idleTimeoutMs: Math.max(settings.idleTimeoutMs, INNER_IDLE_MS),
     keepAliveMs: Math.min(settings.keepAliveMs, INNER_KEEP_ALIVE_MS),
     initialMtu: 1200,
@@ -65,8 +74,4 @@ function inner(settings: TransportSettings): TransportOptions {
     multipath: INNER_PATHS,
     maxUniStreams: 0,
   };
-}
-
-function common({ initialMtu, congestion }: TransportSettings): TransportOptions {
-  return { initialMtu, ...(congestion && { congestion }) };
 }

@@ -62,6 +62,8 @@ export const log = {
   },
 } as const satisfies Schema;
 
+const congestionControllers = ['cubic', 'newreno', 'bbr3'] as const;
+
 export const transport = {
   type: 'object',
   description: 'QUIC connections; leave alone unless measured',
@@ -99,8 +101,13 @@ export const transport = {
     },
     congestion: {
       type: 'string',
-      enum: ['cubic', 'newreno', 'bbr3'],
-      description: 'congestion controller; by default the one that docs/adr chose',
+      enum: congestionControllers,
+      description: 'congestion controller of connections with an intermediate; cubic without it',
+    },
+    sessionCongestion: {
+      type: 'string',
+      enum: congestionControllers,
+      description: 'congestion controller of sessions between agent and connector; cubic without it',
     },
     busyPollUs: {
       type: 'integer',
