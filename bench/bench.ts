@@ -1,5 +1,6 @@
 import { Generator } from './load.ts';
 import { describeMachine, type Machine } from './machine.ts';
+import { measureCongestion } from './measurements/congestion.ts';
 import type { BenchContext } from './measurements/context.ts';
 import { measureFair } from './measurements/fair.ts';
 import { measureIdle } from './measurements/idle.ts';
@@ -58,6 +59,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   await measureSession(context, plain);
   await measureFair(context);
   await measureIdle(context);
+  await measureCongestion(context);
   await measureSoak(context);
   return { machine, results, failed };
 }

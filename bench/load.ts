@@ -41,6 +41,11 @@ export interface Transfer extends Effort {
   readonly mbps: number;
 }
 
+/** One stream, by interval: what arrived at its far end. */
+export interface Flow extends Effort {
+  readonly mbps: readonly number[];
+}
+
 export type Parameters = Readonly<Record<string, string | number>>;
 
 /** The native load generator: a JavaScript one would measure itself. */
@@ -93,6 +98,10 @@ export class Generator {
 
   transfer(parameters: Parameters, options?: { background?: boolean }): Promise<Transfer> {
     return this.#run('tcp', parameters, options) as Promise<Transfer>;
+  }
+
+  flow(parameters: Parameters): Promise<Flow> {
+    return this.#run('flow', parameters) as Promise<Flow>;
   }
 
   async #run(role: string, parameters: Parameters, options = {}): Promise<unknown> {

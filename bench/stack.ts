@@ -32,6 +32,10 @@ export interface StackOptions {
   readonly observed?: boolean;
   /** They get what time others leave: what is measured is not time. */
   readonly background?: boolean;
+  /** `transport` of a component's configuration file. */
+  readonly transport?: Partial<Record<Component, Readonly<Record<string, string | number>>>>;
+  /** Starts what a component shall find in place of the intermediate; its ready line is the address. */
+  readonly path?: (component: Component, intermediate: string) => Promise<{ role: Role; ready: string }>;
 }
 
 interface Ready {
@@ -101,7 +105,13 @@ export class Stack implements AsyncDisposable {
     const intermediate = `127.0.0.1:${await freeUdpPort()}`;
     const stack = new Stack(folder, intermediate, services, options);
     try {
-      stack.#metrics = await prepare(folder, intermediate, services, backends, options);
+      const addresses: Partial<Record<Component, string>> = {};
+      for (const component of ['connector', 'agent', 'guest'] as const) {
+        const path = await options.path?.(component, intermediate);
+        if (path !== undefined) stack.#stack.use(path.role);
+        addresses[component] = path?.ready ?? intermediate;
+      }
+      stack.#metrics = await prepare(folder, { intermediate, ...addresses }, services, backends, options);
       const relay = await stack.#start('intermediate', 'intermediate', '--listen', intermediate);
       const connector = await stack.#start('connector', 'connector');
       stack.#agent = await stack.startAgent('agent');
@@ -169,10 +179,11 @@ export class Stack implements AsyncDisposable {
 
 async function prepare(
   folder: string,
-  intermediate: string,
+  /** Where each component finds the intermediate. */
+  addresses: Partial<Record<Component, string>>,
   services: readonly string[],
   backends: BackendAddresses,
-  { limits, observed }: StackOptions,
+  { limits, observed, transport }: StackOptions,
 ): Promise<Partial<Record<string, string>>> {
   const nowMs = Date.now();
   const pki = join(folder, 'pki');
@@ -180,12 +191,13 @@ async function prepare(
   for (const [component, who] of Object.entries(components)) {
     await issueIdentity({ dir: pki, out: join(folder, component), ...who, nowMs });
   }
-  const documentFile = join(folder, 'document.json');
-  await writeJson(documentFile, document(intermediate, services, backends));
-  const out = join(folder, 'snapshots');
-  signDocument({ dir: pki, documentFile, out, nowMs });
   const metrics: Partial<Record<string, string>> = {};
   for (const [component, { role, name, ...where }] of Object.entries(components)) {
+    const documentFile = join(folder, `${component}.json`);
+    const intermediate = addresses[component as Component] ?? '';
+    await writeJson(documentFile, document(intermediate, services, backends));
+    const out = join(folder, 'snapshots', component);
+    signDocument({ dir: pki, documentFile, out, nowMs, force: true });
     if (observed) metrics[component] = `127.0.0.1:${await freeTcpPort()}`;
     const place = 'site' in where ? [role, where.site] : [role];
     await writeJson(join(folder, component, 'config.json'), {
@@ -195,6 +207,7 @@ async function prepare(
       identity: { certificateFile: 'certificate.pem', privateKeyFile: 'key.pem' },
       trust: { bundleFile: 'trust.pem' },
       snapshotFile: join(out, ...place, `${name}.snapshot`),
+      transport: transport?.[component as Component] ?? {},
       log: { level: 'warn', format: 'json' },
     });
   }

@@ -42,7 +42,8 @@ pub(crate) fn run(args: &Args) -> Result<String, String> {
     println!("{}", listener.local_addr().map_err(|e| e.to_string())?);
     let _ = io::stdout().flush();
     std::thread::spawn(move || answer(&counted));
-    Link { listener, upstream, peers: Vec::new(), known: HashMap::new(), up, down, batch: Batch::default() }.run()
+    Link { listener, upstream, peers: Vec::new(), known: HashMap::new(), up, down, batch: Batch::default() }
+        .run()
 }
 
 /// Says what was counted for each line; the end of standard input ends the process.

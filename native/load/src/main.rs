@@ -26,9 +26,10 @@ fn main() {
         "link" => link::run(&args),
         "tcp-server" => tcp::serve(&args),
         "tcp" => tcp::stream(&args),
+        "flow" => tcp::flow(&args),
         "http" => tcp::http(&args),
         "slow" => slow::run(&args),
-        _ => Err(format!("{role:?}: one of blast, rtt, handshake, far, link, tcp-server, tcp, http, slow")),
+        _ => Err(format!("{role:?}: one of blast, rtt, handshake, far, link, tcp-server, tcp, flow, http, slow")),
     });
     match outcome {
         Ok(line) => println!("{line}"),

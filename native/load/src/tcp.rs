@@ -1,6 +1,7 @@
 //! TCP: a server that counts, fills or answers, and the client that measures with it.
 //!
 //! First byte of a connection: `U` the server reads to the end and answers with the count (u64),
+//! `R` it reads and answers with the count so far each 20 ms,
 //! `D` it sends until the connection ends, `G` it answers a request that ends with an empty line.
 
 use crate::args::Args;
@@ -9,6 +10,7 @@ use crate::histogram::Histogram;
 use crate::near::quantiles;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -16,6 +18,8 @@ use std::time::{Duration, Instant};
 
 const CHUNK: usize = 256 << 10;
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nok\n";
+/// How often the far end of a stream says what it has.
+const REPORT: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn serve(args: &Args) -> Result<String, String> {
@@ -42,6 +46,7 @@ fn answer(mut socket: TcpStream) -> io::Result<()> {
             }
             socket.write_all(&total.to_be_bytes())
         }
+        b'R' => report(&mut socket, &mut chunk),
         b'D' => loop {
             socket.write_all(&chunk)?;
         },
@@ -56,6 +61,84 @@ fn answer(mut socket: TcpStream) -> io::Result<()> {
             socket.write_all(RESPONSE)
         }
     }
+}
+
+/// Reads to the end, and says how much it has each [`REPORT`].
+fn report(socket: &mut TcpStream, chunk: &mut [u8]) -> io::Result<()> {
+    let mut writer = socket.try_clone()?;
+    let total = Arc::new(AtomicU64::new(0));
+    let counted = total.clone();
+    thread::spawn(move || {
+        while writer.write_all(&counted.load(Ordering::Relaxed).to_be_bytes()).is_ok() {
+            thread::sleep(REPORT);
+        }
+    });
+    loop {
+        match socket.read(chunk)? {
+            0 => return socket.shutdown(Shutdown::Both),
+            n => total.fetch_add(n as u64, Ordering::Relaxed),
+        };
+    }
+}
+
+/// `remote=`, `direction=up|down`, `warm=`, `seconds=`, `intervals=`: one stream; what arrived at its far end in each
+/// interval of so many seconds, the first `warm` seconds aside. The stream is then cut, whatever is under way.
+pub(crate) fn flow(args: &Args) -> Result<String, String> {
+    let remote: SocketAddr = args.get("remote")?;
+    let up = args.get::<String>("direction")? == "up";
+    let (warm, seconds): (f64, f64) = (args.get("warm")?, args.get("seconds")?);
+    let intervals: u32 = args.get("intervals")?;
+    let begin = Instant::now();
+    let total = Arc::new(AtomicU64::new(0));
+    let socket = TcpStream::connect(remote).map_err(|e| e.to_string())?;
+    let ended = fill(&socket, up, total.clone()).map_err(|e| e.to_string())?;
+    let at = |seconds: f64| {
+        thread::sleep((begin + Duration::from_secs_f64(seconds)).saturating_duration_since(Instant::now()));
+        (total.load(Ordering::Relaxed), Instant::now())
+    };
+    let mut last = at(warm);
+    let mut mbps = Vec::new();
+    for i in 1..=intervals {
+        let next = at(warm + seconds * f64::from(i));
+        mbps.push(format!("{:.2}", (next.0 - last.0) as f64 * 8e-6 / (next.1 - last.1).as_secs_f64()));
+        last = next;
+    }
+    if ended.is_finished() {
+        return Err("the stream ended early".into());
+    }
+    cut(&socket);
+    let seconds = begin.elapsed().as_secs_f64();
+    Ok(format!(r#"{{"mbps":[{}],"seconds":{seconds:.4},"cpuMs":{}}}"#, mbps.join(","), cpu_ms()))
+}
+
+/// Ends a stream with a reset.
+fn cut(socket: &TcpStream) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let (value, length) = (std::ptr::from_ref(&linger).cast(), size_of::<libc::linger>() as u32);
+    // SAFETY: `value` points to a linger and its length is given.
+    unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, value, length) };
+}
+
+/// Keeps a stream busy in one direction; `total` is what has arrived. Ends with the stream.
+fn fill(socket: &TcpStream, up: bool, total: Arc<AtomicU64>) -> io::Result<thread::JoinHandle<()>> {
+    let mut reader = socket.try_clone()?;
+    let mut writer = socket.try_clone()?;
+    if !up {
+        writer.write_all(b"D")?;
+        return Ok(thread::spawn(move || {
+            let mut chunk = vec![0; CHUNK];
+            while let Ok(n @ 1..) = reader.read(&mut chunk) {
+                total.fetch_add(n as u64, Ordering::Relaxed);
+            }
+        }));
+    }
+    thread::spawn(move || while writer.write_all(&[b'R'; CHUNK]).is_ok() {});
+    Ok(thread::spawn(move || {
+        let mut count = [0; 8];
+        while reader.read_exact(&mut count).is_ok() {
+            total.store(u64::from_be_bytes(count), Ordering::Relaxed);
+        }
+    }))
 }
 
 /// `remote=`, `direction=up|down`, `streams=`, `seconds=`: bytes that arrived at the far end of each stream.
