@@ -29,7 +29,9 @@ fn main() {
         "flow" => tcp::flow(&args),
         "http" => tcp::http(&args),
         "slow" => slow::run(&args),
-        _ => Err(format!("{role:?}: one of blast, rtt, handshake, far, link, tcp-server, tcp, flow, http, slow")),
+        _ => Err(format!(
+            "{role:?}: one of blast, rtt, handshake, far, link, tcp-server, tcp, flow, http, slow"
+        )),
     });
     match outcome {
         Ok(line) => println!("{line}"),
