@@ -34,13 +34,21 @@ test('an idle TCP flow goes on after the intermediate was restarted', async () =
 test('an agent that starts before its intermediate says so once and connects when it is there', async () => {
   await using stack = await startStack();
   await stack.stopIntermediate();
-  const agent = await stack.startAgent();
+  const agent = await stack.startAgent({ openTimeoutMs: 1_000 });
   const said = () =>
     stack.logs.warnings('agent').filter(({ msg }) => msg.includes('no intermediate can be reached'));
   await expect.poll(() => said().length, { timeout: 20_000 }).toBe(1);
+  expect(said()[0]).toMatchObject({ code: 'udp-blocked', remedy: expect.stringContaining('UDP') });
+  expect((await agent.status()).problems).toMatchObject([{ code: 'udp-blocked' }]);
+  const [web] = planForwards({ service: 'web', port: 80, listen }, agent.services(), 'tcp');
+  if (!web) throw new Error('no service web');
+  await expect(agent.openFlow(web)).rejects.toMatchObject({
+    ...{ code: 'udp-blocked', remedy: expect.stringContaining('UDP') },
+  });
   await stack.restartIntermediate();
   await expect.poll(() => agent.connected, { timeout: 30_000 }).toBe(true);
   expect(said()).toHaveLength(1);
+  await expect.poll(async () => (await agent.status()).healthy, { timeout: 5_000 }).toBe(true);
 });
 
 test('flows of a connector that went away are reset, and new ones are served when it is back', async () => {

@@ -1,36 +1,35 @@
 import {
+  type AgentReport,
   bindEndpoint,
   Component,
+  commonStatus,
   coreClock,
   innerClientTransport,
+  type LocalListener,
   localInfo,
   OuterLinks,
   outerClientTransport,
+  type Problem,
   type Reloaded,
   Reloader,
+  whyUnreachable,
 } from '@ztna/link';
 import type { Endpoint } from '@ztna/quic';
 import { type CoreShell, type Logger, runCore } from '@ztna/runtime';
 import type { AgentConfig } from '@ztna/runtime/config';
 import { AgentCore, type AgentInput, type AgentOutput, type PeerIdentity } from '@ztna/session';
-import type { AgentService, SpiffeId } from '@ztna/wire';
+import type { AgentService, IntermediateEntry } from '@ztna/wire';
 import type { Flow } from './flows/flow.ts';
 import { FlowTable } from './flows/flow-table.ts';
-import { InnerSessions, type SessionStatus } from './flows/inner.ts';
+import { InnerSessions } from './flows/inner.ts';
+import { explainFlowError } from './flows/unreachable.ts';
 import { Observer } from './observe.ts';
 import { serveAgentOperations } from './operations.ts';
 import type { Target } from './services.ts';
 
-export interface AgentStatus {
-  readonly agent: SpiffeId;
+export interface AgentStatus extends AgentReport {
   /** Whether an intermediate is connected. */
   readonly connected: boolean;
-  readonly intermediates: readonly string[];
-  readonly revision: number;
-  readonly sessions: readonly SessionStatus[];
-  readonly flows: number;
-  /** By `metric.cause`. */
-  readonly counters: Readonly<Record<string, number>>;
 }
 
 /** A running agent: sessions to connectors, and flows in them for the local sides (forwards, proxy). */
@@ -38,6 +37,8 @@ export interface Agent extends AsyncDisposable {
   readonly config: AgentConfig;
   readonly log: Logger;
   readonly observer: Observer;
+  /** The local ports that are open, for `status()`. */
+  readonly listeners: Set<LocalListener>;
   /** Has the local sockets that are to be joined to flows. */
   readonly endpoint: Endpoint;
   /** Whether an intermediate is connected. */
@@ -72,11 +73,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 }
 
 const STOP_MS = 1_000;
+/** Sessions that a report lists; an agent has as many as there are connectors of its services. */
+const MAX_SESSIONS = 256;
 
 class RunningAgent implements Agent {
   readonly config: AgentConfig;
   readonly log: Logger;
   readonly observer: Observer;
+  readonly listeners = new Set<LocalListener>();
   readonly endpoint: Endpoint;
   readonly #component: Component<'agent'>;
   readonly #core: AgentCore;
@@ -92,13 +96,19 @@ class RunningAgent implements Agent {
   constructor({ config, log }: AgentOptions) {
     this.config = config;
     this.log = log;
-    this.observer = new Observer(log);
+    this.observer = new Observer(
+      log,
+      async (tried) => this.#rejection(tried) ?? (await whyUnreachable(tried)),
+    );
     this.#component = Component.load('agent', config, this.#clock.now());
     this.endpoint = bindEndpoint(
       { listen: config.listen, ...this.#component.tls, busyPollUs: config.transport.busyPollUs },
       'listen',
     );
-    const input = (event: AgentInput) => this.#shell?.input(event);
+    const input = (event: AgentInput) => {
+      if (event.type === 'outer-recovered') this.observer.reached();
+      this.#shell?.input(event);
+    };
     const verify = (role: 'intermediate' | 'connector') => (chain: readonly Uint8Array[]) =>
       this.#component.verifyPeer(chain, [role], this.#clock.now());
     const { endpoint } = this;
@@ -148,8 +158,12 @@ class RunningAgent implements Agent {
     return this.#component.snapshot.content.services;
   }
 
-  openFlow(target: Target, signal?: AbortSignal): Promise<Flow> {
-    return this.#flows.open(target, signal);
+  async openFlow(target: Target, signal?: AbortSignal): Promise<Flow> {
+    try {
+      return await this.#flows.open(target, signal);
+    } catch (error) {
+      throw this.#links.usable ? error : explainFlowError(error, target, this.observer.problem);
+    }
   }
 
   async reload(): Promise<void> {
@@ -157,21 +171,29 @@ class RunningAgent implements Agent {
   }
 
   async status(): Promise<AgentStatus> {
-    const { identity, snapshot } = this.#component;
+    const { connected } = this;
+    const { drops } = await this.endpoint.stats();
+    const common = commonStatus(this.#component, this.#clock.now(), {
+      ...{ listen: this.endpoint.localAddress, drops },
+      problems: this.#links.usable ? [] : [this.observer.problem ?? (connected ? STALLED : CONNECTING)],
+    });
     return {
-      agent: identity.id,
-      connected: this.connected,
-      intermediates: snapshot.content.intermediates.map(({ name }) => name),
-      revision: snapshot.revision,
-      sessions: await this.#inner.status(),
+      ...{ component: 'agent', ...common, connected },
+      intermediates: await this.#links.status(),
+      listeners: [...this.listeners],
+      sessions: (await this.#inner.status()).slice(0, MAX_SESSIONS),
       flows: this.#flows.size,
-      counters: this.observer.counters(),
+      events: this.observer.counters(),
     };
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
+  }
+
+  #rejection(tried: readonly IntermediateEntry[]): Problem | undefined {
+    return tried.map(({ name }) => this.#links.rejection(name)).find((problem) => problem !== undefined);
   }
 
   async #close(): Promise<void> {
@@ -192,7 +214,7 @@ class RunningAgent implements Agent {
   #carryOut(output: AgentOutput): void {
     switch (output.type) {
       case 'connect':
-        if (!this.connected) this.observer.connecting(output.to);
+        if (!this.#links.usable) this.observer.connecting(output.to);
         return this.#links.carryOut(output);
       case 'send':
       case 'disconnect':
@@ -235,6 +257,12 @@ class RunningAgent implements Agent {
     if (keyChanged) this.#links.reconnect('new identity key');
   }
 }
+
+const CONNECTING: Problem = { code: 'connecting', message: 'no intermediate is connected yet' };
+const STALLED: Problem = {
+  code: 'stalled',
+  message: 'the intermediate does not answer any more: connecting anew beside it',
+};
 
 /** The core keeps this object; its key changes when a renewed certificate has another one. */
 function identityInForce(component: Component<'agent'>): PeerIdentity {

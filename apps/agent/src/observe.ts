@@ -1,4 +1,4 @@
-import { Outages } from '@ztna/link';
+import { Outages, type Problem } from '@ztna/link';
 import type { Logger } from '@ztna/runtime';
 import type { CountOutput, EventOutput } from '@ztna/session';
 import type { IntermediateEntry } from '@ztna/wire';
@@ -20,7 +20,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
 };
 
 const ANY = 'any';
-const UNREACHABLE = 'no intermediate can be reached: trying on; check the network and that UDP to it is open';
+const UNREACHABLE = 'no intermediate can be reached: trying on';
 
 /** Log lines and counters of one agent. */
 export class Observer {
@@ -28,14 +28,26 @@ export class Observer {
   readonly #counters = new Map<string, number>();
   readonly #outages: Outages;
 
-  constructor(log: Logger) {
+  /** Why the intermediates turn this agent away. */
+  #refusal: Problem | undefined;
+
+  /** `diagnose` finds out why connecting to these intermediates came to nothing. */
+  constructor(log: Logger, diagnose: (tried: readonly IntermediateEntry[]) => Promise<Problem>) {
     this.#log = log;
-    this.#outages = new Outages(log, UNREACHABLE);
+    this.#outages = new Outages(log, UNREACHABLE, diagnose);
+  }
+
+  /** Why no intermediate is connected; undefined as long as that is not known, and when one is. */
+  get problem(): Problem | undefined {
+    return this.#refusal ?? this.#outages.problem(ANY);
   }
 
   event({ level, event, fields }: EventOutput): void {
     if (event === 'intermediate.connected') this.reached();
-    if (event === 'intermediate.refused') this.#outages.refused(ANY);
+    if (event === 'intermediate.refused' || event === 'intermediate.wrong-identity') {
+      this.#refusal = refusalOf(event, fields);
+      this.#outages.refused(ANY);
+    }
     this.#log[level]({ event, ...fields }, SENTENCES[event] ?? event);
   }
 
@@ -60,6 +72,20 @@ export class Observer {
 
   /** An intermediate is connected, or none is wanted any more. */
   reached(): void {
+    this.#refusal = undefined;
     this.#outages.over(ANY);
   }
+}
+
+function refusalOf(event: string, fields: EventOutput['fields']): Problem {
+  if (event === 'intermediate.wrong-identity') {
+    const message = `${fields.got} answers at the address of ${fields.expected}`;
+    return { code: 'wrong-identity', message, remedy: 'compare the address in the document that was signed' };
+  }
+  const { code, message, intermediate } = fields;
+  return {
+    code: String(code),
+    message: `intermediate ${intermediate} refuses this agent: ${message}`,
+    remedy: 'check its certificate, that it is not revoked, and the log of the intermediate',
+  };
 }

@@ -36,6 +36,16 @@ export const root: CommandGroup = {
       'run the test backend: HTTP, WebSocket, TCP and UDP echo',
       () => import('../../backend/src/command.ts'),
     ),
+    entry(
+      'status',
+      'show the components of this user that run on this machine',
+      () => import('./status/command.ts'),
+    ),
+    entry(
+      'doctor',
+      'check everything that an agent needs, one by one',
+      () => import('../../agent/src/commands/doctor.ts'),
+    ),
     entry('pki', 'make the CA, issue identities, sign snapshots', () => import('./pki/command.ts')),
     entry(
       'bench',

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { configOption, defineCommand, formatAddress } from '@ztna/runtime';
 
 export const command = defineCommand({
@@ -30,10 +31,8 @@ export const command = defineCommand({
     },
   ],
   async run({ options, io, json, log: openLog, lifecycle, stack, print }) {
-    const [{ checkConnector, connectorSchema, loadConfig }, { startConnector }] = await Promise.all([
-      import('@ztna/runtime/config'),
-      import('./connector.ts'),
-    ]);
+    const [{ checkConnector, connectorSchema, loadConfig }, { startConnector }, { openControl }] =
+      await Promise.all([import('@ztna/runtime/config'), import('./connector.ts'), import('@ztna/link')]);
     const loaded = await loadConfig(options.config, connectorSchema, { cwd: io.cwd, check: checkConnector });
     const config = options.listen ? { ...loaded.value, listen: formatAddress(options.listen) } : loaded.value;
     const log = openLog('connector', config.log);
@@ -41,6 +40,9 @@ export const command = defineCommand({
     const connector = await startConnector({ config, log });
     stack.use(connector);
     lifecycle.onReload(() => connector.reload());
+    const control = { component: 'connector', command: 'ztna connector', config, env: io.env, log } as const;
+    const configFile = resolve(io.cwd, options.config);
+    stack.use(await openControl({ ...control, configFile, report: () => connector.status() }));
     const { listen, ops } = connector;
     log.info({ listen, ops }, 'started');
     void connector.registered.then(() => {

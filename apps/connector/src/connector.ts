@@ -1,6 +1,8 @@
 import {
   bindEndpoint,
   Component,
+  type ConnectorReport,
+  commonStatus,
   coreClock,
   innerServerTransport,
   localInfo,
@@ -10,6 +12,7 @@ import {
   outerClientTransport,
   Reloader,
   SOFTWARE_VERSION,
+  whyUnreachable,
 } from '@ztna/link';
 import type { Endpoint, QuicError } from '@ztna/quic';
 import { type CoreShell, type Logger, parseAddress, parseListenAddress, runCore } from '@ztna/runtime';
@@ -51,6 +54,8 @@ export interface Connector extends AsyncDisposable {
   /** Rejects when the QUIC thread dies: end the process. Never resolves. */
   readonly failed: Promise<never>;
   stats(): ReturnType<ConnectorCore['stats']>;
+  /** For `ztna status`. */
+  status(): Promise<ConnectorReport>;
   /** Takes certificate, trust bundle and snapshot into use again. Rejects when one cannot be used. */
   reload(): Promise<void>;
 }
@@ -70,7 +75,7 @@ export async function startConnector(options: ConnectorOptions): Promise<Connect
   return running;
 }
 
-const UNREACHABLE = 'intermediate cannot be reached: trying on; check the network and that UDP to it is open';
+const UNREACHABLE = 'intermediate cannot be reached: trying on';
 
 class RunningConnector implements Connector {
   readonly registered: Promise<void>;
@@ -112,7 +117,12 @@ class RunningConnector implements Connector {
       timeoutMs: config.dialTimeoutMs,
       ownPorts: () => this.#ownPorts(),
     });
-    this.#outages = new Outages(log, UNREACHABLE);
+    this.#outages = new Outages(
+      log,
+      UNREACHABLE,
+      async ([to, ...more]) =>
+        (to && this.#links.rejection(to.name)) ?? (await whyUnreachable(to ? [to, ...more] : [])),
+    );
     this.#links = new OuterLinks({
       endpoint: this.#endpoint,
       transport: outerClientTransport(config.transport),
@@ -174,6 +184,21 @@ class RunningConnector implements Connector {
 
   stats() {
     return this.#core.stats();
+  }
+
+  async status(): Promise<ConnectorReport> {
+    const { drops } = await this.#endpoint.stats();
+    const { sessions, flows } = this.#core.stats();
+    const problems = this.#outages.problems();
+    if (this.#registeredAt.size === 0) {
+      problems.unshift({ code: 'not-registered', message: 'it is registered at no intermediate' });
+    }
+    return {
+      component: 'connector',
+      ...commonStatus(this.#component, this.#clock.now(), { listen: this.listen, drops, problems }),
+      intermediates: await this.#links.status(),
+      ...{ sessions, flows },
+    };
   }
 
   reload(): Promise<void> {

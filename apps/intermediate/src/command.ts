@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { configOption, defineCommand, formatAddress } from '@ztna/runtime';
 
 export const command = defineCommand({
@@ -25,7 +26,7 @@ export const command = defineCommand({
     const [
       { checkIntermediate, intermediateSchema, loadConfig },
       { startIntermediate },
-      { warnOfExposedKeys },
+      { openControl, warnOfExposedKeys },
     ] = await Promise.all([
       import('@ztna/runtime/config'),
       import('./intermediate.ts'),
@@ -43,6 +44,15 @@ export const command = defineCommand({
     const intermediate = await startIntermediate({ config, log });
     stack.use(intermediate);
     lifecycle.onReload(() => intermediate.reload());
+    const control = {
+      component: 'intermediate',
+      command: 'ztna intermediate',
+      config,
+      env: io.env,
+      log,
+    } as const;
+    const configFile = resolve(io.cwd, options.config);
+    stack.use(await openControl({ ...control, configFile, report: () => intermediate.status() }));
     const { listen, ops } = intermediate;
     if (json) print(JSON.stringify({ event: 'ready', listen, ops }));
     log.info({ listen, ops }, 'ready');

@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto';
 import {
   bindEndpoint,
   Component,
+  commonStatus,
   coreClock,
+  type IntermediateReport,
   localInfo,
   observeCore,
   outerServerTransport,
@@ -38,6 +40,8 @@ export interface Intermediate extends AsyncDisposable {
   /** Rejects when the QUIC thread dies: end the process. Never resolves. */
   readonly failed: Promise<never>;
   stats(): ReturnType<IntermediateCore['stats']>;
+  /** For `ztna status`. */
+  status(): Promise<IntermediateReport>;
   /** Takes certificate, trust bundle and snapshot into use again. Rejects when one cannot be used. */
   reload(): Promise<void>;
   /** Tells peers to go elsewhere and waits until no session is left, or for most of `drain.deadlineMs`. */
@@ -132,6 +136,19 @@ class RunningIntermediate implements Intermediate {
 
   stats() {
     return this.#core.stats();
+  }
+
+  async status(): Promise<IntermediateReport> {
+    const [{ drops: own }, totals] = await Promise.all([this.#endpoint.stats(), this.#forwarding.totals()]);
+    const { peers, sessions } = this.#core.stats();
+    const relay = Object.entries(totals.dropped).map(([cause, count]) => [`relay.${cause}`, count]);
+    const drops = { ...own, ...Object.fromEntries(relay) };
+    const problems = this.#draining ? [{ code: 'draining', message: 'it is being drained' }] : [];
+    return {
+      component: 'intermediate',
+      ...commonStatus(this.#component, this.#clock.now(), { listen: this.listen, drops, problems }),
+      ...{ peers, sessions, relayed: { datagrams: totals.forwarded, bytes: totals.bytes } },
+    };
   }
 
   reload(): Promise<void> {

@@ -1,6 +1,6 @@
 export { bindEndpoint } from './bind.ts';
 export { coreClock } from './clock.ts';
-export { closeReason, closeRefused, closeWith, numberOf, refusedError } from './close.ts';
+export { closeReason, closeRefused, closeWith, numberOf, peerCode, refusedError } from './close.ts';
 export {
   Component,
   type ComponentFiles,
@@ -9,6 +9,7 @@ export {
   type RoleSnapshot,
 } from './component.ts';
 export { type ConnectAnyOptions, connectAny } from './connect-any.ts';
+export { type ControlOptions, openControl } from './control.ts';
 export { ControlStream, type ControlStreamEvents } from './control-stream.ts';
 export { endOrderly } from './end.ts';
 export { warnOfExposedKeys } from './exposed-keys.ts';
@@ -16,10 +17,21 @@ export { localInfo, SOFTWARE_VERSION } from './local-info.ts';
 export { observeCore, shared } from './metrics.ts';
 export { Outages } from './outages.ts';
 export { OuterLinks, type OuterLinksOptions } from './outer-links.ts';
+export {
+  hasRoute,
+  lookUp,
+  noRoute,
+  silent,
+  type Unreachable,
+  type UnreachableCode,
+  unresolved,
+  whyUnreachable,
+} from './reachability.ts';
 export { type ReadFailure, readFrame } from './read-frame.ts';
 export { Reloader, type ReloaderOptions } from './reloader.ts';
 export { type Resolver, resolveAll, resolveHost, systemResolver } from './resolve.ts';
 export { ticketName } from './server-name.ts';
+export * from './status.ts';
 export {
   innerClientTransport,
   innerServerTransport,

@@ -6,41 +6,74 @@ import { Outages } from './outages.ts';
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-test('an outage is told once, with where it was tried', () => {
+test('an outage is told once, with where it was tried and the cause', async () => {
   const { outages, warn } = arrange();
-  for (let attempt = 0; attempt < 10; attempt++) {
+  for (let attempt = 0; attempt < 60; attempt++) {
     outages.connecting(RELAY);
-    vi.advanceTimersByTime(1_000);
+    await vi.advanceTimersByTimeAsync(1_000);
   }
-  expect(warn.mock.calls).toEqual([[{ intermediate: 'i1', addresses: ['[::1]:4433'] }, 'out of reach']]);
+  const addresses = ['[::1]:4433'];
+  expect(warn.mock.calls).toEqual([
+    [
+      { intermediate: 'i1', addresses, code: 'udp-blocked', cause: 'silence', remedy: 'wait' },
+      'out of reach',
+    ],
+  ]);
+  expect(outages.problems()).toEqual([outages.problem('i1')]);
 });
 
-test('one that is over in time is not told, and the next one is', () => {
+test('another cause is told too', async () => {
+  const { outages, warn, causes } = arrange();
+  for (let attempt = 0; attempt < 60; attempt++) {
+    outages.connecting(RELAY);
+    await vi.advanceTimersByTimeAsync(1_000);
+    if (attempt === 20) causes.code = 'no-route';
+  }
+  expect(warn.mock.calls.map(([fields]) => fields.code)).toEqual(['udp-blocked', 'no-route']);
+  expect(outages.problem('i1')).toMatchObject({ code: 'no-route' });
+});
+
+test('one that is over in time is not told, and the next one is', async () => {
   const { outages, warn } = arrange();
   outages.connecting(RELAY);
-  vi.advanceTimersByTime(2_999);
+  await vi.advanceTimersByTimeAsync(2_999);
   outages.over('i1');
-  vi.advanceTimersByTime(10_000);
+  await vi.advanceTimersByTimeAsync(10_000);
   expect(warn).not.toHaveBeenCalled();
   outages.connecting(RELAY);
-  vi.advanceTimersByTime(3_000);
+  await vi.advanceTimersByTimeAsync(3_000);
   expect(warn).toHaveBeenCalledOnce();
+  outages.over('i1');
+  expect(outages.problem('i1')).toBeUndefined();
 });
 
-test('who refuses is not out of reach', () => {
+test('one that is over while its cause is looked for is not told', async () => {
+  const looking = Promise.withResolvers<{ code: string; message: string }>();
+  const warn = vi.fn();
+  const outages = new Outages({ warn } as unknown as Logger, 'out of reach', () => looking.promise);
+  outages.connecting(RELAY);
+  await vi.advanceTimersByTimeAsync(3_000);
+  outages.over('i1');
+  looking.resolve({ code: 'udp-blocked', message: 'silence' });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(warn).not.toHaveBeenCalled();
+  expect(outages.problems()).toEqual([]);
+});
+
+test('who refuses is not out of reach', async () => {
   const { outages, warn } = arrange();
   outages.connecting(RELAY);
   outages.refused('i1');
   outages.connecting(RELAY);
-  vi.advanceTimersByTime(10_000);
+  await vi.advanceTimersByTimeAsync(10_000);
   expect(warn).not.toHaveBeenCalled();
 });
 
-test('disposed, it says nothing more', () => {
+test('disposed, it says nothing more', async () => {
   const { outages, warn } = arrange();
   outages.connecting(RELAY);
   outages[Symbol.dispose]();
-  vi.advanceTimersByTime(10_000);
+  await vi.advanceTimersByTimeAsync(10_000);
   expect(warn).not.toHaveBeenCalled();
 });
 
@@ -48,5 +81,7 @@ const RELAY = { name: 'i1', addresses: [{ host: '::1', port: 4433 }] } as unknow
 
 function arrange() {
   const warn = vi.fn();
-  return { warn, outages: new Outages({ warn } as unknown as Logger, 'out of reach') };
+  const causes = { code: 'udp-blocked', message: 'silence', remedy: 'wait' };
+  const outages = new Outages({ warn } as unknown as Logger, 'out of reach', async () => ({ ...causes }));
+  return { warn, causes, outages };
 }

@@ -1,43 +1,106 @@
 import type { Logger } from '@ztna/runtime';
 import { formatAddress } from '@ztna/runtime';
 import type { IntermediateEntry } from '@ztna/wire';
+import { whyUnreachable } from './reachability.ts';
+import type { Problem } from './status.ts';
 
 /** A restart of an intermediate is shorter than this, ms. */
 const UNREACHABLE_AFTER_MS = 3_000;
+/** While it lasts, the cause is looked for again at attempts so far apart, ms. */
+const AGAIN_AFTER_MS = 10_000;
 
-/** Warns once of each outage, not at each of its attempts: they go on for as long as it takes. */
-export class Outages {
+interface Outage {
+  timer: NodeJS.Timeout | undefined;
+  /** Where attempts of it went. */
+  readonly tried: Map<string, IntermediateEntry>;
+  problem: Problem | undefined;
+  /** Somebody answered, to refuse: what is wrong is not the network. */
+  refused: boolean;
+  looking: boolean;
+  lookedAt: number;
+}
+
+/**
+ * Warns once of each outage and of each other cause, not at each of its attempts: they go on for as long as it takes.
+ * Keeps the cause for `status`.
+ */
+export class Outages implements Disposable {
   readonly #log: Logger;
   readonly #sentence: string;
-  readonly #timers = new Map<string, NodeJS.Timeout | undefined>();
+  readonly #diagnose: (tried: readonly IntermediateEntry[]) => Promise<Problem>;
+  readonly #outages = new Map<string, Outage>();
 
-  /** `sentence` is the message of the warning; its fields tell where the first attempt of the outage went. */
-  constructor(log: Logger, sentence: string) {
+  /** `sentence` is the message of the warning; its fields tell the cause, and where attempts went. */
+  constructor(
+    log: Logger,
+    sentence: string,
+    diagnose: (tried: readonly IntermediateEntry[]) => Promise<Problem> = whyUnreachable,
+  ) {
     this.#log = log;
     this.#sentence = sentence;
+    this.#diagnose = diagnose;
   }
 
-  /** An attempt begins and nothing is connected. `outage` tells apart what may be out of reach at once. */
-  connecting({ name: intermediate, addresses }: IntermediateEntry, outage: string = intermediate): void {
-    if (this.#timers.has(outage)) return;
-    const say = () =>
-      this.#log.warn({ intermediate, addresses: addresses.map(formatAddress) }, this.#sentence);
-    this.#timers.set(outage, setTimeout(say, UNREACHABLE_AFTER_MS).unref());
+  /** An attempt begins and nothing is connected. `name` tells apart what may be out of reach at once. */
+  connecting(to: IntermediateEntry, name: string = to.name): void {
+    const outage = this.#outages.get(name) ?? this.#begin(name);
+    outage.tried.set(to.name, to);
+    const isDue = outage.problem && performance.now() - outage.lookedAt >= AGAIN_AFTER_MS;
+    if (isDue && !outage.refused) void this.#look(name, outage);
   }
 
   /** Somebody answered, to refuse: what is wrong is not the network. Nothing is said until this is over. */
-  refused(outage: string): void {
-    clearTimeout(this.#timers.get(outage));
-    this.#timers.set(outage, undefined);
+  refused(name: string): void {
+    const outage = this.#outages.get(name) ?? this.#begin(name);
+    clearTimeout(outage.timer);
+    outage.refused = true;
+    outage.problem = undefined;
   }
 
   /** Connected, or nothing is wanted any more: the next attempt begins another outage. */
-  over(outage: string): void {
-    clearTimeout(this.#timers.get(outage));
-    this.#timers.delete(outage);
+  over(name: string): void {
+    clearTimeout(this.#outages.get(name)?.timer);
+    this.#outages.delete(name);
+  }
+
+  /** Why an outage goes on, once that has been told; undefined before, and when there is none. */
+  problem(name: string): Problem | undefined {
+    return this.#outages.get(name)?.problem;
+  }
+
+  /** Of all outages. */
+  problems(): Problem[] {
+    return [...this.#outages.values()].flatMap(({ problem }) => problem ?? []);
   }
 
   [Symbol.dispose](): void {
-    for (const outage of [...this.#timers.keys()]) this.over(outage);
+    for (const name of [...this.#outages.keys()]) this.over(name);
+  }
+
+  #begin(name: string): Outage {
+    const outage: Outage = {
+      ...{ timer: undefined, tried: new Map(), problem: undefined },
+      ...{ refused: false, looking: false, lookedAt: 0 },
+    };
+    outage.timer = setTimeout(() => void this.#look(name, outage), UNREACHABLE_AFTER_MS).unref();
+    this.#outages.set(name, outage);
+    return outage;
+  }
+
+  async #look(name: string, outage: Outage): Promise<void> {
+    if (outage.looking) return;
+    outage.looking = true;
+    const tried = [...outage.tried.values()];
+    const problem = await this.#diagnose(tried);
+    outage.looking = false;
+    outage.lookedAt = performance.now();
+    if (this.#outages.get(name) !== outage || outage.refused) return;
+    const isNew = outage.problem?.code !== problem.code;
+    outage.problem = problem;
+    if (!isNew) return;
+    const { code, message: cause, remedy } = problem;
+    const addresses = tried.flatMap((entry) => entry.addresses.map(formatAddress));
+    const intermediate = tried.map((entry) => entry.name).join(', ');
+    this.#log.warn({ intermediate, addresses, code, cause, remedy }, this.#sentence);
   }
 }

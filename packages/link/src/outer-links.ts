@@ -1,5 +1,5 @@
 import type { PeerIdentity, PeerRefusal } from '@ztna/identity';
-import type { Connection, Endpoint, TransportOptions } from '@ztna/quic';
+import { type Connection, type Endpoint, QuicError, type TransportOptions } from '@ztna/quic';
 import type { Logger } from '@ztna/runtime';
 import type { ConnectionKey, LinkInput, LinkOutput } from '@ztna/session';
 import {
@@ -16,6 +16,7 @@ import { ControlStream } from './control-stream.ts';
 import { endOrderly } from './end.ts';
 import { type Resolver, resolveAll, systemResolver } from './resolve.ts';
 import { ticketName } from './server-name.ts';
+import { type IntermediateStatus, instant, type Problem } from './status.ts';
 
 export interface OuterLinksOptions {
   readonly endpoint: Endpoint;
@@ -30,6 +31,12 @@ export interface OuterLinksOptions {
 
 interface Link {
   readonly key: ConnectionKey;
+  readonly to: IntermediateEntry;
+  /** When its state, connecting or connected, began. */
+  since: number;
+  /** The intermediate said Hello; by how much its clock was ahead then. */
+  clockAheadMs: number | undefined;
+  stalled: boolean;
   readonly abort: AbortController;
   connection: Connection | undefined;
   control: ControlStream | undefined;
@@ -41,6 +48,8 @@ export class OuterLinks {
   readonly #options: OuterLinksOptions;
   readonly #links = new Map<ConnectionKey, Link>();
   readonly #ending = new Set<Promise<void>>();
+  /** Somebody answered at the address of an intermediate, by its name, and no connection came of it. */
+  readonly #rejected = new Map<string, Problem>();
 
   constructor(options: OuterLinksOptions) {
     this.#options = options;
@@ -51,7 +60,10 @@ export class OuterLinks {
       case 'connect': {
         const { connection: key, to } = output;
         const abort = new AbortController();
-        const link: Link = { key, abort, connection: undefined, control: undefined, lost: false };
+        const link: Link = {
+          ...{ key, to, abort, since: Date.now(), clockAheadMs: undefined, stalled: false },
+          ...{ connection: undefined, control: undefined, lost: false },
+        };
         this.#links.set(key, link);
         void this.#connect(link, to);
         return;
@@ -71,6 +83,21 @@ export class OuterLinks {
   /** The connection of a key, for virtual paths. Undefined when it is gone. */
   connection(key: ConnectionKey): Connection | undefined {
     return this.#links.get(key)?.connection;
+  }
+
+  /** Whether an intermediate has let this peer in and answers. */
+  get usable(): boolean {
+    return [...this.#links.values()].some((link) => stateOf(link) === 'connected');
+  }
+
+  /** What became of the last attempt to connect to an intermediate, if somebody answered there. */
+  rejection(name: string): Problem | undefined {
+    return this.#rejected.get(name);
+  }
+
+  /** The connections that there are and that are tried. */
+  async status(): Promise<IntermediateStatus[]> {
+    return Promise.all([...this.#links.values()].map(describe));
   }
 
   /** Closes all connections so that the core makes new ones, with the identity in force then. */
@@ -108,11 +135,16 @@ export class OuterLinks {
           { intermediate: to.name, code, detail },
           'certificate of intermediate refused',
         );
+        this.#rejected.set(to.name, rejected(`its certificate is refused: ${detail}`));
         return this.#lose(link, `certificate refused: ${code}`);
       }
+      this.#rejected.delete(to.name);
       link.connection = connection;
       this.#open(link, connection, identity.value);
     } catch (error) {
+      const isAnswer = error instanceof QuicError && error.code === 'ERR_CONNECT';
+      if (isAnswer) this.#rejected.set(to.name, rejected(error.message));
+      else this.#rejected.delete(to.name);
       this.#lose(link, error instanceof Error ? error.message : String(error));
     }
   }
@@ -131,14 +163,22 @@ export class OuterLinks {
     const { input } = this.#options;
     const { key } = link;
     connection.onEvent = ({ type }) => {
-      if (type === 'stalled' || type === 'recovered') input({ type: `outer-${type}`, connection: key });
+      if (type !== 'stalled' && type !== 'recovered') return;
+      link.stalled = type === 'stalled';
+      input({ type: `outer-${type}`, connection: key });
     };
     void connection.closed.then((info) => this.#lose(link, closeReason(info), peerCode(info)));
     connection.accept();
     const stream = connection.openBi();
     if (link.abort.signal.aborted) return connection.close();
     link.control = new ControlStream(stream, {
-      onMessage: (message) => input({ type: 'message', connection: key, message }),
+      onMessage: (message) => {
+        if (message.type === 'hello' && link.clockAheadMs === undefined) {
+          link.since = Date.now();
+          link.clockAheadMs = message.timeMs - link.since;
+        }
+        input({ type: 'message', connection: key, message });
+      },
       onMalformed: (reason, fatal) => input({ type: 'malformed', connection: key, reason, fatal }),
       onEnd: () => connection.close(),
     });
@@ -162,4 +202,29 @@ export class OuterLinks {
     this.#links.delete(link.key);
     this.#options.input({ type: 'outer-lost', connection: link.key, reason, ...(code && { code }) });
   }
+}
+
+function rejected(why: string): Problem {
+  return {
+    code: 'handshake-failed',
+    message: `somebody answers at the address of the intermediate, and no connection comes of it: ${why}`,
+    remedy: 'compare trust bundle and certificates of both sides; look at the log of the intermediate',
+  };
+}
+
+function stateOf({ clockAheadMs, stalled }: Link): IntermediateStatus['state'] {
+  if (clockAheadMs === undefined) return 'connecting';
+  return stalled ? 'stalled' : 'connected';
+}
+
+async function describe(link: Link): Promise<IntermediateStatus> {
+  const { to, since, connection, clockAheadMs } = link;
+  const [path] = connection && !connection.isClosed ? await connection.paths().catch(() => []) : [];
+  return {
+    ...{ name: to.name, state: stateOf(link), since: instant(since) },
+    ...(connection && { remote: connection.remoteAddress }),
+    ...(path && { rttMs: Math.round(path.rttMs * 100) / 100, mtu: path.mtu }),
+    ...(connection?.observedAddress !== undefined && { observed: connection.observedAddress }),
+    ...(clockAheadMs !== undefined && { clockAheadMs }),
+  };
 }

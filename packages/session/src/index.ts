@@ -8,5 +8,6 @@ export * from './hello.ts';
 export * from './intermediate/core.ts';
 export * from './intermediate/io.ts';
 export * from './link-io.ts';
+export * from './path-verdict.ts';
 export * from './snapshot.ts';
 export * from './types.ts';

@@ -54,6 +54,8 @@ export interface Stack extends AsyncDisposable {
   readonly backend: TestBackend;
   readonly intermediate: Intermediate;
   readonly connector: Connector;
+  /** Of the agents. */
+  readonly agentFiles: TestIdentity['files'];
   /** Starts another agent for the same identity; it stops with the stack. `config` goes over the defaults. */
   startAgent(config?: object): Promise<Agent>;
   /** Configuration file of an agent, for commands. */
@@ -89,7 +91,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const stack = starting.move();
   const agentConfig = (more: object = {}) => ({ ...identities.agent.files, ...options.agent, ...more });
   return {
-    ...{ pki, logs, backend },
+    ...{ pki, logs, backend, agentFiles: identities.agent.files },
     get intermediate() {
       return parts.intermediate as Intermediate;
     },

@@ -68,7 +68,7 @@ async function runForward(context: Context, config: Config): Promise<undefined> 
   const specs = await readSpecs(context, config.forward.address);
   const { planForwards } = await import('../forward/spec.ts');
   const { startForwards } = await import('../forward/start.ts');
-  const agent = await startCommandAgent(context, config, context.log('agent', config.log));
+  const agent = await startCommandAgent(context, 'ztna forward', config, context.log('agent', config.log));
   const plans = specs.flatMap((spec) => planForwards(spec, agent.services(), only(context)));
   const { open } = stack.use(startForwards(agent, plans, 'LOCALPORT, --listen or --map'));
   if (json) print(JSON.stringify({ event: 'ready', forwards: open }));
@@ -98,7 +98,7 @@ async function runStdio(context: Context, config: Config): Promise<undefined> {
   const spec = parseServiceSpec(name);
   // Standard error is the terminal of whoever called us: only what somebody should look at.
   const log = context.log('agent', { ...config.log, level: 'warn' });
-  const agent = await startCommandAgent(context, config, log);
+  const agent = await startCommandAgent(context, 'ztna forward', config, log);
   const service = findService(agent.services(), spec.service);
   const { port } = findPort(service, 'tcp', spec.port);
   const target = { service: service.name, transport: 'tcp', port } as const;

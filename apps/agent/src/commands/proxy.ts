@@ -27,7 +27,7 @@ export const command = defineCommand({
     const loaded = await loadAgentConfig(options.config, io.cwd);
     const { startProxy } = await import('../proxy/start.ts');
     const config = loaded.value;
-    const agent = await startCommandAgent(context, config, log('agent', config.log));
+    const agent = await startCommandAgent(context, 'ztna proxy', config, log('agent', config.log));
     const address = options.listen ?? parseListenAddress(config.proxy.listen);
     if (!address) throw loaded.error(['proxy', 'listen'], 'is not an address to listen on');
     const { listen } = stack.use(startProxy(agent, address, '--listen'));

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { CommandContext, Logger } from '@ztna/runtime';
 import type { AgentConfig, LoadedConfig } from '@ztna/runtime/config';
 import type { Agent } from '../agent.ts';
@@ -8,15 +9,26 @@ export async function loadAgentConfig(file: string, cwd: string): Promise<Loaded
   return loadConfig(file, agentSchema, { cwd, check: checkAgent });
 }
 
-/** Starts the agent of a command; it stops with the command. SIGHUP reloads its files. */
+type Context = Pick<CommandContext, 'stack' | 'lifecycle' | 'io'> & {
+  readonly options: { readonly config: string };
+};
+
+/**
+ * Starts the agent of a command, `ztna forward`, and its control socket; both stop with the command. SIGHUP reloads its
+ * files.
+ */
 export async function startCommandAgent(
-  { stack, lifecycle }: Pick<CommandContext, 'stack' | 'lifecycle'>,
+  { stack, lifecycle, io, options }: Context,
+  command: string,
   config: AgentConfig,
   log: Logger,
 ): Promise<Agent> {
-  const { startAgent } = await import('../agent.ts');
+  const [{ startAgent }, { openControl }] = await Promise.all([import('../agent.ts'), import('@ztna/link')]);
   lifecycle.setDeadline(config.drain.deadlineMs);
   const agent = stack.use(await startAgent({ config, log }));
   lifecycle.onReload(() => agent.reload());
+  const configFile = resolve(io.cwd, options.config);
+  const report = () => agent.status();
+  stack.use(await openControl({ component: 'agent', command, configFile, config, env: io.env, log, report }));
   return agent;
 }

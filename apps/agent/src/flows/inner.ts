@@ -1,6 +1,6 @@
 import { type PeerRefusal, refusalError } from '@ztna/identity';
-import { closeReason, closeRefused, closeWith, ticketName } from '@ztna/link';
-import type { Connection, Endpoint, PathInfo, TransportOptions, VirtualPath } from '@ztna/quic';
+import { closeReason, closeRefused, closeWith, type SessionStatus, ticketName } from '@ztna/link';
+import type { Connection, Endpoint, TransportOptions, VirtualPath } from '@ztna/quic';
 import type { AgentInput, AgentOutput, PeerIdentity } from '@ztna/session';
 import {
   ALPN,
@@ -11,6 +11,7 @@ import {
   type SpiffeId,
   type WireError,
 } from '@ztna/wire';
+import { relayedStatus } from './path.ts';
 
 type OpenInner = Extract<AgentOutput, { type: 'open-inner' }>;
 
@@ -21,6 +22,8 @@ interface InnerSession {
   readonly connecting: AbortController;
   connection: Connection | undefined;
   up: boolean;
+  /** When it began, or came up. */
+  since: number;
 }
 
 export interface InnerDeps {
@@ -30,20 +33,6 @@ export interface InnerDeps {
   readonly identify: (chain: readonly Uint8Array[]) => Result<PeerIdentity, PeerRefusal>;
   readonly input: (input: AgentInput) => void;
 }
-
-/** One session as `status()` shows it. */
-export interface SessionStatus {
-  readonly session: SessionUid;
-  readonly connector: SpiffeId;
-  readonly state: 'connecting' | 'up';
-  readonly path: 'relayed';
-  /** Why this path and not a better one. */
-  readonly verdict: string;
-  readonly rttMs: number | undefined;
-  readonly mtu: number | undefined;
-}
-
-const VERDICT = 'relayed: direct paths are not built yet';
 
 /** The inner connections of the sessions: carries out what the core wants of them, and tells it what became of it. */
 export class InnerSessions {
@@ -60,7 +49,7 @@ export class InnerSessions {
     const path = this.#deps.endpoint.addVirtualPath({ carrier, send: prefix, receive: prefix });
     const session: InnerSession = {
       ...{ uid, peer, path, connecting: new AbortController() },
-      ...{ connection: undefined, up: false },
+      ...{ connection: undefined, up: false, since: Date.now() },
     };
     this.#sessions.set(uid, session);
     const { endpoint, transport } = this.#deps;
@@ -76,6 +65,7 @@ export class InnerSessions {
     const session = this.#sessions.get(uid);
     if (!session?.connection) return;
     session.up = true;
+    session.since = Date.now();
     session.connection.accept();
   }
 
@@ -140,11 +130,7 @@ export class InnerSessions {
   }
 }
 
-async function describe(session: InnerSession): Promise<SessionStatus> {
-  const { uid, peer, connection, up } = session;
-  const paths: PathInfo[] = connection && !connection.isClosed ? await connection.paths() : [];
-  return {
-    ...{ session: uid, connector: peer, state: up ? 'up' : 'connecting', path: 'relayed', verdict: VERDICT },
-    ...{ rttMs: paths[0]?.rttMs, mtu: paths[0]?.mtu },
-  };
+async function describe({ uid, peer, connection, up, since }: InnerSession): Promise<SessionStatus> {
+  const [path] = connection && !connection.isClosed ? await connection.paths().catch(() => []) : [];
+  return { session: uid, connector: peer, state: up ? 'up' : 'connecting', path: relayedStatus(since, path) };
 }

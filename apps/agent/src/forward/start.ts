@@ -29,7 +29,12 @@ export function startForwards(agent: Agent, forwards: readonly Forward[], settin
   for (const forward of forwards) {
     const { service, transport, port } = forward;
     const listener = listen(agent, forward, sibling(open, forward), setting);
-    starting.defer(() => listener.close());
+    const shown = { kind: 'forward', listen: listener.address, transport, service, port } as const;
+    agent.listeners.add(shown);
+    starting.defer(() => {
+      agent.listeners.delete(shown);
+      listener.close();
+    });
     open.push({ service, transport, port, listen: listener.address });
   }
   const started = starting.move();

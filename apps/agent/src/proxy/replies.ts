@@ -26,6 +26,10 @@ const REPLIES: Readonly<Record<string, ProxyReply>> = {
   'stale-snapshot': { socks: REPLY.generalFailure, http: 503 },
   'no-connector': { socks: REPLY.networkUnreachable, http: 502 },
   'going-away': { socks: REPLY.networkUnreachable, http: 503 },
+  'name-unresolved': { socks: REPLY.networkUnreachable, http: 504 },
+  'no-route': { socks: REPLY.networkUnreachable, http: 504 },
+  'udp-blocked': { socks: REPLY.networkUnreachable, http: 504 },
+  'handshake-failed': { socks: REPLY.networkUnreachable, http: 504 },
   timeout: { socks: REPLY.networkUnreachable, http: 504 },
   limit: { socks: REPLY.generalFailure, http: 503 },
 };

@@ -56,7 +56,15 @@ export function startProxy(agent: Agent, address: Address, setting: string): Loc
   const listener = listenLocal(address, setting, agent.log, (listen) =>
     agent.endpoint.listenTcp({ listen, onConnection }),
   );
-  return { listen: listener.address, [Symbol.dispose]: () => listener.close() };
+  const shown = { kind: 'proxy', listen: listener.address, transport: 'tcp' } as const;
+  agent.listeners.add(shown);
+  return {
+    listen: listener.address,
+    [Symbol.dispose]() {
+      agent.listeners.delete(shown);
+      listener.close();
+    },
+  };
 }
 
 async function serve(context: ProxyContext, socket: TcpSocket, handshakeOver: () => void): Promise<void> {

@@ -41,15 +41,25 @@ export function loadSnapshot(
 
 /** Verifies the snapshot file and remembers it as the last good one. Throws a ZtnaError when it is not to be taken. */
 export function takeSnapshot(source: SnapshotSource, nowMs: number): Snapshot {
-  const envelope = readWhole(source.file, LIMITS.snapshotEnvelope);
-  const verified = verifySnapshot(envelope, nowMs, expectation(source));
-  if (!verified.ok) throw snapshotError(source.file, verified.error);
-  const { epoch, revision } = verified.value;
+  const { snapshot, envelope } = verifyFile(source, nowMs);
+  const { epoch, revision } = snapshot;
   // The state first: after a crash between the two, an older snapshot is still refused.
   const state = `${JSON.stringify({ audience: source.audience, epoch, revision })}\n`;
   writeWhole(join(source.stateDir, STATE_FILE), state, { secret: true, replace: true });
   writeWhole(join(source.stateDir, LAST_GOOD_FILE), envelope, { secret: true, replace: true });
-  return verified.value;
+  return snapshot;
+}
+
+/** As `takeSnapshot`, and remembers nothing: for somebody who only looks. */
+export function checkSnapshot(source: SnapshotSource, nowMs: number): Snapshot {
+  return verifyFile(source, nowMs).snapshot;
+}
+
+function verifyFile(source: SnapshotSource, nowMs: number) {
+  const envelope = readWhole(source.file, LIMITS.snapshotEnvelope);
+  const verified = verifySnapshot(envelope, nowMs, expectation(source));
+  if (!verified.ok) throw snapshotError(source.file, verified.error);
+  return { snapshot: verified.value, envelope };
 }
 
 export interface SnapshotWatch {

@@ -2,6 +2,7 @@ import type { XStatic } from 'typebox/schema';
 import type { Check } from './load.ts';
 import {
   checkTransport,
+  control,
   draft7,
   drain,
   editorSchema,
@@ -31,6 +32,7 @@ export const agentSchema = {
     'trust',
     'snapshotFile',
     'stateDir',
+    'control',
     'forward',
     'proxy',
     'openTimeoutMs',
@@ -48,6 +50,7 @@ export const agentSchema = {
     trust,
     snapshotFile,
     stateDir,
+    control,
     forward: {
       type: 'object',
       description: 'defaults of `ztna forward`',

@@ -2,6 +2,7 @@ import type { XStatic } from 'typebox/schema';
 import type { Check } from './load.ts';
 import {
   checkTransport,
+  control,
   draft7,
   drain,
   editorSchema,
@@ -31,6 +32,7 @@ export const connectorSchema = {
     'trust',
     'snapshotFile',
     'stateDir',
+    'control',
     'labels',
     'health',
     'dialTimeoutMs',
@@ -48,6 +50,7 @@ export const connectorSchema = {
     trust,
     snapshotFile,
     stateDir,
+    control,
     labels: {
       type: 'object',
       description: 'where it stands (region, zone, network), for choosing the nearest connector',

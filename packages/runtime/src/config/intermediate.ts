@@ -2,6 +2,7 @@ import type { XStatic } from 'typebox/schema';
 import type { Check } from './load.ts';
 import {
   checkTransport,
+  control,
   draft7,
   drain,
   editorSchema,
@@ -29,6 +30,7 @@ export const intermediateSchema = {
     'trust',
     'snapshotFile',
     'stateDir',
+    'control',
     'keys',
     'retry',
     'limits',
@@ -49,6 +51,7 @@ export const intermediateSchema = {
     trust,
     snapshotFile,
     stateDir,
+    control,
     keys: {
       type: 'object',
       description:

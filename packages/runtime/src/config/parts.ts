@@ -45,6 +45,23 @@ export const stateDir = {
   description: 'folder for what must outlive a restart (the last good snapshot); made if it is not there',
 } as const satisfies Schema;
 
+/** See `@ztna/runtime/control`. */
+export const control = {
+  type: 'object',
+  description: 'the local socket that `ztna status` asks',
+  additionalProperties: false,
+  required: [],
+  default: {},
+  properties: {
+    socket: {
+      type: 'string',
+      format: 'path-or-off',
+      description:
+        "its path, or 'off'; by default each process has one of its own in $XDG_RUNTIME_DIR/ztna, /run/ztna (root) or stateDir/run",
+    },
+  },
+} as const satisfies Schema;
+
 export const log = {
   type: 'object',
   description: 'logs, to stderr',

@@ -38,6 +38,7 @@ export const formats: Readonly<Record<string, { test(text: string): boolean; lik
     test: (text) => (parseAddress(text)?.port ?? 0) > 0,
     like: 'host:port, like example.net:443 or [::1]:443',
   },
+  'path-or-off': { test: (text) => text !== '' && !text.includes('\0'), like: "a path, or 'off'" },
   path: { test: (text) => text !== '' && !text.includes('\0'), like: 'a path' },
 };
 
@@ -59,13 +60,15 @@ export function published(schema: Schema): Schema {
   };
 }
 
-/** Makes every relative string of format `path` absolute, seen from the file's folder. Changes `value`. */
+/** Makes every relative path (formats `path` and `path-or-off`) absolute, seen from the file's folder. Changes `value`. */
 export function resolvePaths(schema: Schema, value: unknown, file: string): void {
   replacePaths(schema, value, (path) => resolve(dirname(file), path));
 }
 
 function replacePaths(schema: Schema, value: unknown, replace: (path: string) => string): unknown {
   if (schema.format === 'path' && typeof value === 'string') return replace(value);
+  if (schema.format === 'path-or-off' && typeof value === 'string')
+    return value === 'off' ? value : replace(value);
   if (typeof value !== 'object' || value === null) return value;
   const container = value as Record<string, unknown>;
   for (const [name, inner] of Object.entries(container)) {

@@ -1,0 +1,109 @@
+import type {
+  AgentReport,
+  ComponentStatus,
+  ConnectorReport,
+  IntermediateStatus,
+  Problem,
+  SessionStatus,
+} from '@ztna/link';
+import { ago, columns, labelled, plain, shortId, until, WIDTH, wrapped } from './text.ts';
+
+/** One component for people, in lines of at most 80 characters where its values allow. */
+export function showStatus(status: ComponentStatus, now: number): string[] {
+  const title = `${status.component} ${shortId(status.id)}`;
+  const state = status.healthy ? 'ok' : (status.problems[0]?.code ?? 'not ok');
+  const process = `${plain(status.command)}, pid ${status.pid}, up ${ago(status.started, now)}`;
+  return [
+    `${`${title}  (${process})`.padEnd(WIDTH - plain(state).length - 1)} ${plain(state)}`,
+    ...status.problems.flatMap(showProblem),
+    ...labelled('identity', [plain(status.id)]),
+    ...labelled('certificate', [until(status.certificate.notAfter, now)]),
+    ...labelled('snapshot', [`revision ${status.snapshot.revision}, ${until(status.snapshot.expires, now)}`]),
+    ...labelled('UDP socket', [plain(status.listen)]),
+    ...showRole(status, now),
+    ...labelled('dropped', counted(status.drops)),
+  ].map((line) => line.trimEnd());
+}
+
+function showRole(status: ComponentStatus, now: number): string[] {
+  switch (status.component) {
+    case 'agent':
+      return showAgent(status, now);
+    case 'connector':
+      return showConnector(status, now);
+    case 'intermediate': {
+      const { datagrams, bytes } = status.relayed;
+      return [
+        ...labelled('peers', [`${status.peers}`]),
+        ...labelled('sessions', [`${status.sessions}`]),
+        ...labelled('relayed', [`${datagrams} datagrams, ${bytes} bytes`]),
+      ];
+    }
+    default:
+      status satisfies never;
+      return []; // of a later version
+  }
+}
+
+function showAgent(status: AgentReport, now: number): string[] {
+  const listeners = status.listeners.map(({ listen, transport, service, port }) =>
+    plain(service === undefined ? `proxy on ${listen}` : `${listen}/${transport} -> ${service}:${port}`),
+  );
+  return [
+    ...labelled('intermediate', showLinks(status.intermediates, now)),
+    ...labelled('listening', listeners),
+    ...labelled('flows', [`${status.flows} open`]),
+    ...showSessions(status.sessions, now),
+  ];
+}
+
+function showConnector(status: ConnectorReport, now: number): string[] {
+  return [
+    ...labelled('intermediate', showLinks(status.intermediates, now)),
+    ...labelled('sessions', [`${status.sessions}`]),
+    ...labelled('flows', [`${status.flows} open`]),
+  ];
+}
+
+function showLinks(links: readonly IntermediateStatus[], now: number): string[] {
+  if (links.length === 0) return ['none is tried now'];
+  return links.flatMap(({ name, state, since, remote, rttMs, observed }) => {
+    const rtt = rttMs === undefined ? '' : `, RTT ${rttMs} ms`;
+    const first = `${plain(name)}: ${state} for ${ago(since, now)}${rtt}`;
+    const addresses = [remote && `at ${plain(remote)}`, observed && `sees us as ${plain(observed)}`];
+    const second = addresses.filter(Boolean).join(', ');
+    return second ? [first, `  ${second}`] : [first];
+  });
+}
+
+function showSessions(sessions: readonly SessionStatus[], now: number): string[] {
+  if (sessions.length === 0) return labelled('sessions', ['none']);
+  const rows = sessions.map(({ session, connector, state, path }) => [
+    plain(session).slice(0, 8),
+    shortId(connector),
+    state === 'up' ? plain(path.path) : state,
+    path.rttMs === undefined ? '-' : `${path.rttMs} ms`,
+    path.mtu === undefined ? '-' : `${path.mtu}`,
+    ago(path.since, now),
+    plain(path.reason ?? ''),
+  ]);
+  const remedies = new Set(sessions.flatMap(({ path }) => path.remedy ?? []));
+  return [
+    '',
+    ...columns([['SESSION', 'CONNECTOR', 'PATH', 'RTT', 'MTU', 'SINCE', 'WHY'], ...rows]),
+    ...[...remedies].flatMap((remedy) => wrapped(plain(remedy), '  -> ', '     ')),
+    '',
+  ];
+}
+
+function showProblem({ code, message, remedy }: Problem): string[] {
+  return [
+    ...wrapped(`${plain(code)}: ${plain(message)}`, '  ! ', '    '),
+    ...(remedy === undefined ? [] : wrapped(plain(remedy), '    -> ', '       ')),
+  ];
+}
+
+function counted(counts: Readonly<Record<string, number>>): string[] {
+  const shown = Object.entries(counts).map(([cause, count]) => `${plain(cause)} ${count}`);
+  return shown.length === 0 ? [] : [shown.join(', ')];
+}
