@@ -9,4 +9,5 @@ export * from './intermediate/core.ts';
 export * from './intermediate/io.ts';
 export * from './link-io.ts';
 export * from './snapshot.ts';
+export * from './tally.ts';
 export * from './types.ts';
