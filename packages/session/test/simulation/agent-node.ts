@@ -55,7 +55,7 @@ export class AgentNode {
       (connection, relayId, packet) => {
         for (const inner of this.#inner.values()) {
           if (inner.path.connection === connection && inner.path.relayId === relayId)
-            inner.connection.receive(packet.frame);
+            inner.connection.receive(packet);
         }
       },
     );
@@ -153,7 +153,7 @@ export class AgentNode {
       flows: new Set(),
       peer: undefined,
       connection: new FakeConnection({
-        id: `inner-${session}`,
+        id: `inner-${session}#${this.#world.nextKey()}`,
         side: 'client',
         self: identityOf('agent', this.name),
         time,

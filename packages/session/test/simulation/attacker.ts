@@ -117,7 +117,7 @@ export class Attacker {
         this.lost = reason;
       },
     });
-    network.start(node, (packet) => connection.receive(packet.frame));
+    network.start(node, (packet) => connection.receive(packet));
     return connection;
   }
 
@@ -154,7 +154,7 @@ export class Attacker {
 
   #onDatagram(relayId: number, packet: Packet) {
     const inner = this.#inner.get(relayId);
-    if (inner && packet.frame.kind !== 'hi') return inner.receive(packet.frame);
+    if (inner && packet.frame.kind !== 'hi') return inner.receive(packet);
     if (this.#identity.role !== 'connector' || packet.frame.kind !== 'hi') return;
     inner?.dispose();
     const transmit = (out: Packet) => this.#connection.sendDatagram(relayId, out);
@@ -164,7 +164,7 @@ export class Attacker {
       onLost: () => {},
     });
     this.#inner.set(relayId, serving);
-    serving.receive(packet.frame);
+    serving.receive(packet);
   }
 
   #fake(

@@ -159,7 +159,7 @@ export class ConnectorNode {
         inner.id = packet.connection;
         inner.connection = this.#acceptInner(session, packet.connection);
       }
-      if (inner.connection && inner.id === packet.connection) return inner.connection.receive(packet.frame);
+      if (inner.connection && inner.id === packet.connection) return inner.connection.receive(packet);
     }
     const reset = resetFor(packet);
     if (reset) this.#outer.sendDatagram({ connection, relayId }, reset);

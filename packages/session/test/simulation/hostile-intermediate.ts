@@ -62,7 +62,7 @@ export class HostileIntermediate {
 
   #receive(packet: Packet, from: string) {
     const known = this.#connections.get(packet.connection);
-    if (known) return known.receive(packet.frame);
+    if (known) return known.receive(packet);
     if (packet.frame.kind !== 'hi') return;
     const id = packet.connection;
     const gone = () => {
@@ -78,7 +78,7 @@ export class HostileIntermediate {
       onLost: gone,
     });
     this.#connections.set(id, connection);
-    connection.receive(packet.frame);
+    connection.receive(packet);
   }
 
   #onMessage(from: string, bytes: Uint8Array) {
@@ -104,13 +104,17 @@ export class HostileIntermediate {
     const named = rng.chance(0.7) ? connector.identity.id : this.#anyConnector();
     const sessionUid = rng.chance(0.8) ? newUid(rng) : anyUid(this.#world, rng);
     const service = rng.chance(0.8) ? wanted : this.#anyService();
-    const grant = { ...this.#grant(agent.identity, named, service), sessionUid };
+    const { agents } = this.#world.plane.layout;
+    // A hostile agent is let in under the name of another one, if the connector does not look.
+    const isHonest = agents.includes(shortName(agent.identity.id));
+    const as = isHonest || rng.chance(0.3) ? agent.identity : identityOf('agent', rng.pick(agents));
+    const grant = { ...this.#grant(as, named, service), sessionUid };
     const [near, far] = [this.#world.nextKey() as RelayId, this.#world.nextKey() as RelayId];
     const signed = this.#sign(grant);
     const offer = { type: 'sessionOffer', sessionUid, grant: signed, attach: false } as const;
     this.#rules.set(`${from} ${near}`, [behind, far]);
     this.#rules.set(`${behind} ${far}`, [from, near]);
-    this.#send(connector, { ...offer, requestId: 0, relayId: far, peer: agent.identity.id });
+    this.#send(connector, { ...offer, requestId: 0, relayId: far, peer: as.id });
     this.#send(agent, { ...offer, requestId, relayId: near, peer: named });
   }
 

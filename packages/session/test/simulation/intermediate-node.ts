@@ -73,7 +73,7 @@ export class IntermediateNode {
     const known = this.#byId.get(packet.connection);
     if (known) {
       known.address = from;
-      return known.connection.receive(packet.frame);
+      return known.connection.receive(packet);
     }
     if (packet.frame.kind === 'hi') return this.#accept(packet, from);
     const reset = resetFor(packet);
@@ -104,7 +104,7 @@ export class IntermediateNode {
       onLost: gone,
     });
     this.#byId.set(id, { key, connection, address: from });
-    connection.receive(packet.frame);
+    connection.receive(packet);
   }
 
   #onMessage(peer: ConnectionKey, bytes: Uint8Array) {

@@ -99,7 +99,7 @@ export class OuterLinks {
   #receive(packet: Packet, from: string) {
     const key = this.#keys.get(packet.connection);
     const connection = key === undefined ? undefined : this.#connections.get(key);
-    if (connection) return connection.receive(packet.frame);
+    if (connection) return connection.receive(packet);
     const reset = resetFor(packet);
     if (reset) this.#world.network.send(this.#node, from, reset);
   }
