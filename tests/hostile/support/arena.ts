@@ -70,13 +70,14 @@ export async function startArena(options: ArenaOptions = {}): Promise<Arena> {
     await Promise.all([stack.intermediate.reload(), stack.connector.reload()]);
   };
   await publish();
+  const target = stack.intermediate.listen;
   await options.prepare?.(stack);
   const agent = await stack.startAgent();
   const honest = starting.use(await startHonest(agent));
   const running = starting.move();
   return {
     ...{ stack, agent, mallory, eve, evil, document, publish },
-    target: stack.intermediate.listen,
+    target,
     agentOf: ({ files }) => running.use(new TestAgent(files, stack.logs.logger('mallory'))),
     unharmed: () => honest.check(),
     async metric(of, name, label = '') {
