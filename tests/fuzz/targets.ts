@@ -1,8 +1,18 @@
 import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
-import { importPrivateKey, peekSnapshot, readTrustBundle } from '@ztna/identity';
+import {
+  importPrivateKey,
+  peekSnapshot,
+  readTrustBundle,
+  toPem,
+  verifyGrant,
+  verifyPeer,
+  verifySnapshot,
+} from '@ztna/identity';
+import { parseDuration } from '@ztna/policy';
 import { parseConfiguration } from '@ztna/policy/document';
-import { RuntimeFault } from '@ztna/runtime';
+import { parseAddress, parseListenAddress, RuntimeFault, UsageError } from '@ztna/runtime';
 import { agentSchema, connectorSchema, intermediateSchema, parseConfig } from '@ztna/runtime/config';
 import {
   decodeControlMessage,
@@ -27,11 +37,16 @@ import {
   encodeSnapshotEnvelope,
   encodeVarint,
   Framer,
+  fromHex,
   LIMITS,
+  parseHostPort,
+  parseSpiffeId,
   Reassembler,
   type Result,
+  type SpiffeId,
   ZtnaError,
 } from '@ztna/wire';
+import { parseMapping } from '../../apps/agent/src/forward/spec.ts';
 import { parseHead } from '../../apps/agent/src/proxy/http-head.ts';
 import type { Parsed } from '../../apps/agent/src/proxy/parsed.ts';
 import { parseGreeting, parseRequest, parseUdpHeader } from '../../apps/agent/src/proxy/socks5.ts';
@@ -60,6 +75,8 @@ export const targets: Readonly<Record<string, Target>> = {
   config: config,
   certificate: certificate,
   der: der,
+  'peer-chain': peerChain,
+  names: names,
   pem: pem,
   'socks-greeting': incremental(parseGreeting, 257),
   'socks-request': incremental(parseRequest, 262),
@@ -201,6 +218,44 @@ function certificate(bytes: Uint8Array): void {
     'OpenSSL reads the same serial',
   );
   assert(other.ca === read.isCa || !other.ca, 'no authority that we do not see');
+}
+
+const root = readFileSync(new URL('../../native/quic/src/fuzzing/root.der', import.meta.url));
+const trust = readTrustBundle(toPem('CERTIFICATE', root));
+const expected = { trust, trustDomain: 'example.test', tenant: 'default', revoked: [] };
+const NOW_MS = 1_800_000_000_000;
+
+/** `[length u16, certificate]` each: a chain as a peer presents it, in a handshake and in a grant. */
+function peerChain(bytes: Uint8Array): void {
+  const chain: Uint8Array[] = [];
+  for (let at = 0; at + 2 <= bytes.length; ) {
+    const length = (bytes[at] ?? 0) * 256 + (bytes[at + 1] ?? 0);
+    chain.push(bytes.subarray(at + 2, at + 2 + length));
+    at += 2 + length;
+  }
+  const peer = typed(verifyPeer(chain, NOW_MS, { ...expected, roles: ['agent'] }));
+  assert(
+    !peer.ok || peer.value.id.startsWith('spiffe://example.test/default/agent/'),
+    'only who was expected',
+  );
+  const signed = { grant: bytes, signature: bytes.subarray(0, 64), issuerChain: chain };
+  assert(!typed(verifyGrant(signed, NOW_MS, expected)).ok, 'nobody signed this');
+  const audience = 'spiffe://example.test/default/agent/a' as SpiffeId;
+  assert(!typed(verifySnapshot(bytes, NOW_MS, { trust, audience })).ok, 'nobody signed this either');
+}
+
+/** Short texts: ids, addresses, durations, arguments. */
+function names(bytes: Uint8Array): void {
+  const it = text(bytes);
+  const id = typed(parseSpiffeId(it));
+  assert(!id.ok || id.value === it, 'an id is spelled in one way');
+  typed(parseHostPort(it));
+  typed(parseDuration(it));
+  const address = parseAddress(it);
+  assert(!address || (address.port >= 0 && address.port < 65_536), 'ports are ports');
+  assert(!parseListenAddress(it) || address !== undefined, 'an address to listen on is an address');
+  faults(UsageError, () => parseMapping(it, '127.0.0.1'));
+  faults(TypeError, () => fromHex(it));
 }
 
 function openssl(bytes: Uint8Array): X509Certificate | undefined {

@@ -135,9 +135,11 @@ class RunningConnector implements Connector {
       endpoint: this.#endpoint,
       dialer,
       connection: (session) => this.#inner.connection(session),
+      agentOf: (session) => this.#core.agentOf(session),
       input,
       udpIdleTimeoutMs: config.udpIdleTimeoutMs,
       maxFlows: config.limits.flows,
+      count: (cause) => this.#observe({ type: 'count', metric: 'stream_refused', cause }),
     });
     this.#observe = observeCore(this.#metrics, log, this.#endpoint);
     this.#record = makeFlowLog(this.#metrics, log);
@@ -306,7 +308,7 @@ function bind(config: ConnectorConfig, component: Component<'connector'>): Endpo
 }
 
 function makeCore(config: ConnectorConfig, component: Component<'connector'>): ConnectorCore {
-  const { sessions, flowsPerSession } = config.limits;
+  const { sessions, sessionsPerAgent, flowsPerSession, flowsPerAgent } = config.limits;
   return new ConnectorCore(
     {
       get identity() {
@@ -320,7 +322,9 @@ function makeCore(config: ConnectorConfig, component: Component<'connector'>): C
       capacity: sessions,
       labels: new Map(Object.entries(config.labels)),
       maxSessions: sessions,
+      maxSessionsPerAgent: sessionsPerAgent,
       maxFlowsPerSession: flowsPerSession,
+      maxFlowsPerAgent: flowsPerAgent,
     },
   );
 }

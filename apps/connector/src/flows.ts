@@ -1,6 +1,6 @@
 import { numberOf, readFrame } from '@ztna/link';
 import type { Connection, Endpoint, QuicStream, UdpFlow } from '@ztna/quic';
-import { type ConnectorInput, FLOW_HEADER_TIMEOUT_MS, type FlowKey } from '@ztna/session';
+import { type ConnectorInput, FLOW_HEADER_TIMEOUT_MS, type FlowKey, Tally } from '@ztna/session';
 import {
   decodeFlowOpen,
   encodeFlowResult,
@@ -9,24 +9,28 @@ import {
   flowPrefix,
   LIMITS,
   type SessionUid,
+  type SpiffeId,
   type Target,
   type WireError,
   wireError,
 } from '@ztna/wire';
 import type { Dialer } from './dial.ts';
 
-/** Streams whose FlowOpen is awaited at a time: over all sessions, and of one, so that none takes it from others. */
+/** Streams whose FlowOpen is awaited at a time: in all, and of one agent, so that none takes them from others. */
 const MAX_PENDING_HEADERS = 16_384;
-const MAX_PENDING_HEADERS_PER_SESSION = 1_024;
+const MAX_PENDING_HEADERS_PER_AGENT = 1_024;
 
 export interface FlowsOptions {
   readonly endpoint: Pick<Endpoint, 'dialUdp'>;
   readonly dialer: Dialer;
   readonly connection: (session: SessionUid) => Connection | undefined;
+  readonly agentOf: (session: SessionUid) => SpiffeId | undefined;
   readonly input: (input: ConnectorInput) => void;
   readonly udpIdleTimeoutMs: number;
   /** Open flows of all sessions. */
   readonly maxFlows: number;
+  /** A stream was reset before the core was asked. */
+  readonly count: (cause: 'limit' | 'no-header' | 'flow-id-in-use') => void;
 }
 
 /** FlowResult without an error, as it goes over the wire. */
@@ -54,8 +58,7 @@ export class Flows {
   readonly #flows = new Map<FlowKey, Flow>();
   readonly #udpIds = new Map<string, FlowKey>();
   #lastKey = 0;
-  readonly #pendingHeaders = new Map<SessionUid, number>();
-  #allPendingHeaders = 0;
+  readonly #pendingHeaders = new Tally<SpiffeId>();
 
   constructor(options: FlowsOptions) {
     this.#options = options;
@@ -67,13 +70,25 @@ export class Flows {
 
   /** A new stream of a session: reads its FlowOpen and asks the core. */
   async onStream(session: SessionUid, stream: QuicStream): Promise<void> {
-    if (this.#isFull(session)) return abort(stream, wireError('limit', 'too many flows'));
-    this.#countHeader(session, 1);
+    const { agentOf, count } = this.#options;
+    const agent = agentOf(session);
+    if (agent === undefined) return abort(stream, wireError('unknown-session', 'the session is over'));
+    if (this.#isFull(agent)) {
+      count('limit');
+      return abort(stream, wireError('limit', 'too many flows'));
+    }
+    this.#pendingHeaders.add(agent, 1);
     const open = await readFlowOpen(stream);
-    this.#countHeader(session, -1);
-    if (!open) return abort(stream, wireError('protocol', 'no FlowOpen'));
+    this.#pendingHeaders.add(agent, -1);
+    if (!open) {
+      count('no-header');
+      return abort(stream, wireError('protocol', 'no FlowOpen'));
+    }
     const key = ++this.#lastKey as FlowKey;
-    if (!this.#claimId(session, open, key)) return abort(stream, wireError('protocol', 'flow id in use'));
+    if (!this.#claimId(session, open, key)) {
+      count('flow-id-in-use');
+      return abort(stream, wireError('protocol', 'flow id in use'));
+    }
     this.#flows.set(key, { key, session, stream, open, joined: false, udp: undefined });
     const { protocol: transport, service, port, subject, traceId } = open;
     this.#options.input({
@@ -189,19 +204,12 @@ export class Flows {
     this.#options.input({ type: 'flow-closed', flow: flow.key, ...figures });
   }
 
-  #isFull(session: SessionUid): boolean {
+  #isFull(agent: SpiffeId): boolean {
     return (
       this.#flows.size >= this.#options.maxFlows ||
-      this.#allPendingHeaders >= MAX_PENDING_HEADERS ||
-      (this.#pendingHeaders.get(session) ?? 0) >= MAX_PENDING_HEADERS_PER_SESSION
+      this.#pendingHeaders.total >= MAX_PENDING_HEADERS ||
+      this.#pendingHeaders.of(agent) >= MAX_PENDING_HEADERS_PER_AGENT
     );
-  }
-
-  #countHeader(session: SessionUid, change: 1 | -1): void {
-    this.#allPendingHeaders += change;
-    const pending = (this.#pendingHeaders.get(session) ?? 0) + change;
-    if (pending > 0) this.#pendingHeaders.set(session, pending);
-    else this.#pendingHeaders.delete(session);
   }
 
   #claimId(session: SessionUid, open: FlowOpen, key: FlowKey): boolean {

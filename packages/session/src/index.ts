@@ -10,4 +10,5 @@ export * from './intermediate/io.ts';
 export * from './link-io.ts';
 export * from './path-verdict.ts';
 export * from './snapshot.ts';
+export * from './tally.ts';
 export * from './types.ts';

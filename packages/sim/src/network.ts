@@ -21,7 +21,10 @@ export const PERFECT: Conditions = {
   reorderMs: 0,
 };
 
-/** Packets between named nodes in virtual time: late, lost, doubled, out of order, or cut off. */
+/**
+ * Packets between named nodes in virtual time: late, lost, doubled, out of order, or cut off. `name@1`, `name@2` are
+ * addresses of one host `name`: they are cut off together.
+ */
 export class SimNetwork<Packet> {
   readonly #time: VirtualTime;
   readonly #rng: Rng;
@@ -86,5 +89,13 @@ export class SimNetwork<Packet> {
 }
 
 function pair(a: string, b: string): string {
+  return pairOfHosts(hostOf(a), hostOf(b));
+}
+
+function hostOf(node: string): string {
+  return node.split('@', 1)[0] ?? node;
+}
+
+function pairOfHosts(a: string, b: string): string {
   return a < b ? `${a}\0${b}` : `${b}\0${a}`;
 }

@@ -41,6 +41,7 @@ export interface Arena extends AsyncDisposable {
 export interface ArenaOptions {
   readonly agent?: object;
   readonly connector?: object;
+  readonly intermediate?: object;
   /** Called before the well-behaved agent starts. */
   readonly prepare?: (stack: Stack) => Promise<void>;
 }
@@ -50,7 +51,11 @@ export async function startArena(options: ArenaOptions = {}): Promise<Arena> {
   const metrics = { metrics: { listen: '127.0.0.1:0' } };
   const connector = { ...metrics, ...options.connector };
   const stack = starting.use(
-    await startStack({ intermediate: metrics, connector, ...(options.agent && { agent: options.agent }) }),
+    await startStack({
+      intermediate: { ...metrics, ...options.intermediate },
+      connector,
+      ...(options.agent && { agent: options.agent }),
+    }),
   );
   const { pki } = stack;
   const [mallory, eve, evil] = [
@@ -65,13 +70,14 @@ export async function startArena(options: ArenaOptions = {}): Promise<Arena> {
     await Promise.all([stack.intermediate.reload(), stack.connector.reload()]);
   };
   await publish();
+  const target = stack.intermediate.listen;
   await options.prepare?.(stack);
   const agent = await stack.startAgent();
   const honest = starting.use(await startHonest(agent));
   const running = starting.move();
   return {
     ...{ stack, agent, mallory, eve, evil, document, publish },
-    target: stack.intermediate.listen,
+    target,
     agentOf: ({ files }) => running.use(new TestAgent(files, stack.logs.logger('mallory'))),
     unharmed: () => honest.check(),
     async metric(of, name, label = '') {

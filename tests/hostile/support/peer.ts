@@ -33,11 +33,15 @@ export function credentialsOf({ files }: TestIdentity): Credentials {
 }
 
 /** An endpoint that presents these credentials, and believes the roots in `bundleFile`. */
-export function endpointOf(credentials: Credentials | undefined, bundleFile: string): Endpoint {
+export function endpointOf(
+  credentials: Credentials | undefined,
+  bundleFile: string,
+  listen = '127.0.0.1:0',
+): Endpoint {
   const trust = { roots: readFileSync(bundleFile, 'utf8') };
   const innerServer = { alpn: [ALPN.SESSION], transport: innerServerTransport(TRANSPORT) };
   const identity = credentials && { identity: credentials, innerServer };
-  return Endpoint.bind({ listen: '127.0.0.1:0', trust, ...identity });
+  return Endpoint.bind({ listen, trust, ...identity });
 }
 
 /** How a connection attempt ended; waits until it does. The client may think it is connected for a moment. */

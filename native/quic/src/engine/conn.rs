@@ -1,6 +1,7 @@
 //! State kept beside each QUIC connection.
 
 use super::types::{FramePrefix, Id};
+use super::under_way::Origin;
 use crate::fairqueue::FairQueue;
 use noq_proto as q;
 use rustc_hash::FxHashMap;
@@ -150,6 +151,8 @@ pub(crate) struct Conn {
     pub(crate) inner: bool,
     /// Virtual path on which it was accepted.
     pub(crate) via: Option<Id>,
+    /// Of the handshake, while it is under way.
+    pub(crate) origin: Option<Origin>,
     pub(crate) established: bool,
     pub(crate) accepted: bool,
     pub(crate) closed_reported: bool,
@@ -189,6 +192,7 @@ impl Conn {
             handle,
             inner,
             via,
+            origin: None,
             established: false,
             accepted: false,
             closed_reported: false,

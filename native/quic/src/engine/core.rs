@@ -15,6 +15,7 @@ use super::types::{EndpointStats, Event, Id, PathInfo, REMOTE};
 use super::udp::{Packet, Udp};
 use super::udp_batch::ReceiveBuffer;
 use super::udpflow::{UdpFlow, UdpListening};
+use super::under_way::UnderWay;
 use crate::tls::TlsContext;
 use crate::token::TokenKeys;
 use bytes::{Bytes, BytesMut};
@@ -78,7 +79,7 @@ pub(crate) struct Engine {
     pub(crate) conns: FxHashMap<Id, Conn>,
     pub(super) by_handle: FxHashMap<usize, Id>,
     pub(super) next_remote: Id,
-    pub(super) handshaking: usize,
+    pub(super) under_way: UnderWay,
     pub(super) sources: Option<SourceLimit>,
     pub(crate) timers: BTreeSet<(Instant, TimerKey)>,
     dirty: VecDeque<Id>,
@@ -149,7 +150,7 @@ impl Engine {
             conns: FxHashMap::default(),
             by_handle: FxHashMap::default(),
             next_remote: REMOTE,
-            handshaking: 0,
+            under_way: UnderWay::default(),
             sources,
             timers: BTreeSet::new(),
             dirty: VecDeque::new(),

@@ -4,7 +4,7 @@ use super::addr;
 use super::core::{Engine, path_number};
 use super::datagrams::Rule;
 use super::tcp::Join;
-use super::types::{CloseKind, Command, ConnectionStats, Event, Id, REMOTE};
+use super::types::{CloseKind, Command, ConnectionStats, Event, Id};
 use crate::tls;
 use noq_proto as q;
 use std::time::Instant;
@@ -46,9 +46,7 @@ impl Engine {
             max_datagram: c.max_datagram,
         };
         self.events.push(event);
-        if id & REMOTE != 0 {
-            self.handshake_over();
-        }
+        self.handshake_over(id);
     }
 
     fn on_lost(&mut self, id: Id, reason: &q::ConnectionError) {

@@ -8,6 +8,7 @@ use super::core::{Engine, TimerKey};
 use super::options::{RetryPolicy, TransportOptions};
 use super::sources::Verdict;
 use super::types::{CloseKind, Event, Id, REMOTE};
+use super::under_way::Origin;
 use crate::tls::{TlsContext, TlsMaterial};
 use bytes::Bytes;
 use noq_proto as q;
@@ -39,15 +40,19 @@ impl Engine {
             Some(limit) if via.is_none() => limit.judge(from.ip(), validated, now),
             _ => Verdict::Accept,
         };
-        if via.is_none() && !validated && (verdict == Verdict::Validate || self.wants_retry(max)) {
+        let origin = Origin::of(from.ip(), validated, via);
+        let has_its_share = self.under_way.is_full(origin, max);
+        let must_validate = verdict == Verdict::Validate || has_its_share || self.wants_retry(max);
+        if via.is_none() && !validated && must_validate {
             if let Ok(t) = self.ep.retry(incoming, &mut buffer) {
                 self.send_packets(&t, &mut buffer, None);
             }
             return;
         }
         let inner = if via.is_some() { self.inner_server.clone() } else { None };
-        let limited = verdict == Verdict::Refuse;
-        let full = self.handshaking >= max || self.stop_at.is_some() || (via.is_some() && inner.is_none());
+        let limited = verdict == Verdict::Refuse || has_its_share;
+        let full =
+            self.under_way.total() >= max || self.stop_at.is_some() || (via.is_some() && inner.is_none());
         if full || limited {
             self.drops.handshakes_limited += u64::from(limited);
             self.drops.handshakes_refused += u64::from(!limited);
@@ -58,8 +63,11 @@ impl Engine {
         match self.ep.accept(incoming, now, &mut buffer, inner) {
             Ok((handle, conn)) => {
                 let id = self.new_remote_id();
-                self.handshaking += 1;
                 self.insert(id, handle, conn, via, from);
+                self.under_way.begin(origin);
+                if let Some(c) = self.conns.get_mut(&id) {
+                    c.origin = Some(origin);
+                }
             }
             Err(e) => {
                 if let Some(t) = e.response {
@@ -72,7 +80,7 @@ impl Engine {
     fn wants_retry(&self, max_handshakes: usize) -> bool {
         match self.options.server.as_ref().map(|o| o.retry) {
             Some(RetryPolicy::Always) => true,
-            Some(RetryPolicy::UnderLoad) => self.handshaking > max_handshakes / 4,
+            Some(RetryPolicy::UnderLoad) => self.under_way.total() > max_handshakes / 4,
             Some(RetryPolicy::Never) | None => false,
         }
     }
@@ -108,8 +116,11 @@ impl Engine {
         self.detach(id, c);
     }
 
-    pub(crate) fn handshake_over(&mut self) {
-        self.handshaking = self.handshaking.saturating_sub(1);
+    /// It is established or has ended; of a connection that was not accepted here there was none.
+    pub(crate) fn handshake_over(&mut self, id: Id) {
+        if let Some(origin) = self.conns.get_mut(&id).and_then(|c| c.origin.take()) {
+            self.under_way.over(origin);
+        }
     }
 
     /// Nothing goes through the connection from here on: the ends of its streams are told (with what they
@@ -118,9 +129,7 @@ impl Engine {
         self.cut_streams(id);
         let Some(c) = self.conns.get_mut(&id).filter(|c| !c.closed_reported) else { return };
         c.closed_reported = true;
-        if !c.established && id & REMOTE != 0 {
-            self.handshake_over();
-        }
+        self.handshake_over(id);
         self.report_closed(id, kind, code, reason);
     }
 

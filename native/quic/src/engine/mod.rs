@@ -25,6 +25,7 @@ mod types;
 mod udp;
 mod udp_batch;
 mod udpflow;
+mod under_way;
 
 pub use handle::Handle;
 pub use options::*;

@@ -34,10 +34,10 @@ pub(crate) struct SourceLimit {
 
 /// An IPv4 address, or the /64 that one IPv6 host can choose addresses from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Source(u64);
+pub(crate) struct Source(u64);
 
 impl Source {
-    fn of(ip: IpAddr) -> Self {
+    pub(crate) fn of(ip: IpAddr) -> Self {
         match ip.to_canonical() {
             IpAddr::V4(ip) => Self(u64::from(u32::from(ip))),
             IpAddr::V6(ip) => Self((u128::from(ip) >> 64) as u64),

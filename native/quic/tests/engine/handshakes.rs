@@ -1,6 +1,7 @@
 //! How connections begin, are refused, and end.
 
 use crate::support::*;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -233,6 +234,29 @@ fn a_source_that_asks_for_too_many_handshakes_is_refused_and_counted() {
     assert!(refused < 30, "some got through");
     assert_eq!(server.drops("handshakes_limited"), refused);
     assert_eq!(server.drops("handshakes_refused"), 0);
+}
+
+/// Of 64 places a source has 16.
+#[test]
+fn handshakes_that_never_end_take_a_source_its_share_and_nobody_else_anything() {
+    let pki = Pki::new();
+    let mut server = Owner::start(server_endpoint(pki.material("server")));
+    let proxy = Proxy::to(server.address());
+    proxy.pass(true, false);
+    let mut stuck = Owner::start(client_endpoint(pki.material("stuck")));
+    for _ in 0..80 {
+        stuck.connect(proxy.address(), ALPN, TransportOptions::default());
+    }
+    server.ask_until("handshakes under way", Owner::stats, |s| s.connections == 16 && s.rx_packets >= 80);
+    let elsewhere = SocketAddr::from(([127, 0, 0, 2], 0));
+    let mut other =
+        Owner::start(EndpointOptions { listen: elsewhere, ..client_endpoint(pki.material("other")) });
+    connect(&mut other, &mut server, TransportOptions::default());
+    // The same source gets in as well once it has shown that it is there.
+    let mut neighbour = Owner::start(client_endpoint(pki.material("neighbour")));
+    connect(&mut neighbour, &mut server, TransportOptions::default());
+    assert_eq!(server.drops("handshakes_refused"), 0);
+    assert_eq!(server.stats().connections, 18);
 }
 
 #[test]

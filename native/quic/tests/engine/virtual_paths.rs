@@ -4,7 +4,10 @@ use crate::support::proxy::Trouble;
 use crate::support::relay::{CHANNEL_A, CHANNEL_B, Plan, Relayed, add_rule, set_path, transfer};
 use crate::support::*;
 use bytes::{BufMut, BytesMut};
-use ztna_quic::engine::{CloseKind, Command, Event, Id, TransportOptions, virtual_path_address};
+use socket2::{Domain, Socket, Type};
+use ztna_quic::engine::{
+    CloseKind, Command, EndpointOptions, Event, Id, TransportOptions, virtual_path_address,
+};
 
 /// What relay framing takes of a carrier's datagram.
 const FRAMING: usize = 2;
@@ -339,6 +342,25 @@ fn paths_between_two_endpoints_need_no_relay() {
     transfer(&mut client, inner, &mut server, incoming.conn, 1 << 20);
 }
 
+#[test]
+fn inner_handshakes_that_never_end_take_a_path_its_share_and_no_other_anything() {
+    let mut r = Relayed::start(&Plan::default());
+    let (_, other) = second_way(&mut r);
+    r.relay.send(Command::RemoveRule { rule: r.b_to_a });
+    r.relay.settle();
+    for _ in 0..80 {
+        r.a.connect(virtual_path_address(r.path), INNER_ALPN, TransportOptions::default());
+    }
+    // Two outer connections and four handshakes; `b` has 64 places.
+    let outer = 2;
+    r.b.ask_until("refusing", |b| b.drops("handshakes_limited"), |n| *n >= 76);
+    assert_eq!(r.b.stats().connections, outer + 4);
+    let client = r.a.connect(virtual_path_address(other.id), INNER_ALPN, TransportOptions::default());
+    r.a.connected(client);
+    assert_eq!(r.b.incoming_inner().via, Some(other.id));
+    assert_eq!(r.b.drops("handshakes_refused"), 0);
+}
+
 struct SecondPath {
     id: Id,
     a: Id,
@@ -375,4 +397,35 @@ fn a_virtual_address_without_a_path_leads_nowhere() {
     let conn = client.connect(virtual_path_address(99), INNER_ALPN, transport);
     assert_ne!(client.closed(conn).0, CloseKind::Peer);
     assert_eq!(client.stats().tx_packets, 0, "nothing leaves the socket");
+}
+
+/// Linux lets a socket send from an address that no interface has, without privileges.
+#[cfg(target_os = "linux")]
+#[test]
+fn packets_that_claim_a_virtual_address_are_dropped_and_counted() {
+    let pki = Pki::new();
+    let listen = std::net::SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0));
+    let mut server = Owner::start(EndpointOptions { listen, ..server_endpoint(pki.material("server")) });
+    let mut client = Owner::start(EndpointOptions { listen, ..client_endpoint(pki.material("client")) });
+    let link = connect(&mut client, &mut server, TransportOptions::default());
+    let before = server.stats();
+
+    let spoofer = Socket::new(Domain::IPV6, Type::DGRAM, None).expect("socket");
+    spoofer.set_freebind_v6(true).expect("an address that is not here");
+    let mut from = virtual_path_address(3);
+    from.set_port(0);
+    spoofer.bind(&from.into()).expect("a virtual address");
+    let mut random = Random::new(3);
+    for round in 0..100 {
+        let mut packet = random.bytes(1200);
+        // Initials of version 1, which would begin a connection or ask for another version, and others.
+        packet[..6].copy_from_slice(&[0xc0, 0, 0, 0, round % 3, 8]);
+        spoofer.send_to(&packet, &server.address().into()).expect("send");
+    }
+
+    server.ask_until("dropping", |s| s.drops("spoofed_virtual"), |n| *n == 100);
+    transfer(&mut client, link.client, &mut server, link.server, 100_000);
+    let after = server.stats();
+    assert_eq!(after.connections, before.connections);
+    assert!(!server.unseen().any(|e| matches!(e, Event::Connected { is_server: true, .. })));
 }

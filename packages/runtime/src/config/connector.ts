@@ -107,7 +107,7 @@ export const connectorSchema = {
       type: 'object',
       description: 'bounds on what peers may take',
       additionalProperties: false,
-      required: ['sessions', 'flowsPerSession', 'flows'],
+      required: ['sessions', 'sessionsPerAgent', 'flowsPerSession', 'flowsPerAgent', 'flows'],
       default: {},
       properties: {
         sessions: {
@@ -117,12 +117,26 @@ export const connectorSchema = {
           default: 1000,
           description: 'sessions in all',
         },
+        sessionsPerAgent: {
+          type: 'integer',
+          minimum: 1,
+          maximum: 100_000,
+          default: 64,
+          description: 'sessions of one agent',
+        },
         flowsPerSession: {
           type: 'integer',
           minimum: 1,
           maximum: 100_000,
           default: 2000,
           description: 'open flows of one session',
+        },
+        flowsPerAgent: {
+          type: 'integer',
+          minimum: 1,
+          maximum: 1_000_000,
+          default: 4000,
+          description: 'open flows of one agent, over all its sessions',
         },
         flows: {
           type: 'integer',

@@ -1,4 +1,4 @@
-import { type Grant, wireError } from '@ztna/wire';
+import { type Grant, type SessionUid, wireError } from '@ztna/wire';
 import { describe, expect, it } from 'vitest';
 import { agentId, connectorId, identityOf, intermediateId, subjectOf } from '../../test/simulation/names.ts';
 import {
@@ -187,6 +187,50 @@ describe('ConnectorCore', () => {
     expect(core.stats().pendingDials).toBe(2);
   });
 
+  it('lets one agent have only its share of sessions, and gives it back', () => {
+    const { core, plane, offer } = arrange({ maxSessionsPerAgent: 2 });
+    plane.allowed.add('phone|web');
+    core.handleInput({ type: 'snapshot', snapshot: plane.forConnector('near') }, NOW);
+    outputs(core);
+    const answers = () =>
+      sent(core).flatMap((output) =>
+        output.type === 'send' && output.message.type === 'sessionAnswer'
+          ? [output.message.error?.code ?? 'ok']
+          : [],
+      );
+    for (const n of [1, 2, 3]) offer({ sessionUid: uid(n) });
+    expect(answers()).toEqual(['ok', 'ok', 'limit']);
+    const phone = identityOf('agent', 'phone');
+    const theirs = { agent: phone.id, agentKey: phone.keyThumbprint, subject: subjectOf('phone') };
+    offer({ ...theirs, sessionUid: uid(4) }, phone.id);
+    core.handleInput({ type: 'inner-lost', session: uid(1), reason: 'x' }, NOW);
+    expect(answers()).toEqual(['ok']);
+    for (const n of [5, 6]) offer({ sessionUid: uid(n) });
+    expect(answers()).toEqual(['ok', 'limit']);
+  });
+
+  it('lets one agent have only its share of flows, over all its sessions, and gives it back', () => {
+    const { core, offer, open } = arrange({ maxFlowsPerAgent: 3 });
+    for (const n of [1, 2]) {
+      offer({ sessionUid: uid(n) });
+      core.handleInput({ type: 'inner-connected', session: uid(n), identity: LAPTOP }, NOW);
+    }
+    outputs(core);
+    const outcomes = () => sent(core).flatMap(({ type }) => (type === 'record' ? [] : [type]));
+    for (const key of [1, 2]) open({}, key, uid(1));
+    for (const key of [3, 4]) open({}, key, uid(2));
+    expect(outcomes()).toEqual(['dial', 'dial', 'dial', 'refuse-flow']);
+    core.handleInput({ type: 'dial-succeeded', flow: 1 as FlowKey }, NOW);
+    core.handleInput({ type: 'flow-closed', flow: 1 as FlowKey, sent: 0, received: 0, reason: 'x' }, NOW);
+    outputs(core);
+    for (const key of [5, 6]) open({}, key, uid(2));
+    expect(outcomes()).toEqual(['dial', 'refuse-flow']);
+    core.handleInput({ type: 'inner-lost', session: uid(2), reason: 'x' }, NOW);
+    outputs(core);
+    for (const key of [7, 8, 9]) open({}, key, uid(1));
+    expect(outcomes()).toEqual(['dial', 'dial', 'refuse-flow']);
+  });
+
   it('believes no grant that is valid for years', () => {
     const { core, offer } = arrange();
     offer({ notAfterMs: NOW + 400 * 86_400_000 });
@@ -223,6 +267,10 @@ describe('ConnectorCore', () => {
   });
 });
 
+function uid(n: number): SessionUid {
+  return n.toString(16).padStart(32, '0') as SessionUid;
+}
+
 function sent(core: ConnectorCore) {
   return outputs(core);
 }
@@ -245,7 +293,7 @@ function arrange(config: ConstructorParameters<typeof ConnectorCore>[1] = {}, na
     const message = {
       type: 'sessionOffer',
       requestId: 0,
-      sessionUid: UID,
+      sessionUid: change.sessionUid ?? UID,
       relayId: relayId(id),
       peer,
       grant,
@@ -253,7 +301,7 @@ function arrange(config: ConstructorParameters<typeof ConnectorCore>[1] = {}, na
     } as const;
     core.handleInput({ type: 'message', connection: CONNECTION, message }, NOW);
   };
-  const open = (change: Partial<FlowRequest> = {}, key: number = FLOW) => {
+  const open = (change: Partial<FlowRequest> = {}, key: number = FLOW, session = UID) => {
     const request: FlowRequest = {
       service: WEB,
       transport: 'tcp',
@@ -262,7 +310,7 @@ function arrange(config: ConstructorParameters<typeof ConnectorCore>[1] = {}, na
       traceId: '',
       ...change,
     };
-    core.handleInput({ type: 'flow-opened', session: UID, flow: key as FlowKey, ...request }, NOW);
+    core.handleInput({ type: 'flow-opened', session, flow: key as FlowKey, ...request }, NOW);
   };
   return { core, plane, offer, open, connection: CONNECTION };
 }

@@ -1,4 +1,4 @@
-import { wireError } from '@ztna/wire';
+import { type SessionUid, type SpiffeId, wireError } from '@ztna/wire';
 import type { LinkInput } from '../link-io.ts';
 import { type Core, unreachable } from '../types.ts';
 import {
@@ -92,9 +92,15 @@ export class ConnectorCore implements Core<ConnectorInput, ConnectorOutput> {
 
   /** Sizes of what is kept, for gauges and for tests of bounds. */
   stats(): { connected: number; sessions: number; flows: number; pendingDials: number; timers: number } {
-    const { links, sessions, flows, pendingDials, timers } = this.#state;
+    const { links, sessions, flows, dialsOf, timers } = this.#state;
     const connected = [...links.values()].filter((link) => link.connection !== undefined).length;
+    const pendingDials = dialsOf.total;
     return { connected, sessions: sessions.size, flows: flows.size, pendingDials, timers: timers.size };
+  }
+
+  /** Whose session it is; undefined when there is none of this uid. */
+  agentOf(session: SessionUid): SpiffeId | undefined {
+    return this.#state.sessions.get(session)?.agent;
   }
 }
 

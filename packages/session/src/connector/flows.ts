@@ -37,6 +37,7 @@ export function onFlowOpened(
     cause: undefined,
   };
   state.flows.set(key, flow);
+  state.flowsOf.add(flow.agent, 1);
   session.flows.add(key);
   if (session.grant.services.includes(request.service)) return dial(state, flow, now);
   state.timers.set(`lag:${key}`, now + state.config.grantLagMs, { type: 'lag', flow: key });
@@ -45,7 +46,7 @@ export function onFlowOpened(
 export function onDialSucceeded(state: ConnectorState, key: FlowKey) {
   const flow = state.flows.get(key);
   if (flow?.state !== 'dialling') return;
-  state.countDial(flow.agent, -1);
+  state.dialsOf.add(flow.agent, -1);
   flow.state = 'open';
   state.outbox.push({ type: 'answer-flow', flow: key });
   state.count('flow', 'opened');
@@ -121,8 +122,10 @@ export function endFlows(state: ConnectorState, session: ConnectorSession, error
 }
 
 function refuse(state: ConnectorState, session: ConnectorSession): WireError | undefined {
-  const { maxFlowsPerSession } = state.config;
+  const { maxFlowsPerSession, maxFlowsPerAgent } = state.config;
   if (!session.up) return wireError('unknown-session', 'the session is not open');
+  if (state.flowsOf.of(session.agent) >= maxFlowsPerAgent)
+    return wireError('limit', `over ${maxFlowsPerAgent} flows of this agent`);
   if (session.flows.size >= maxFlowsPerSession)
     return wireError('limit', `over ${maxFlowsPerSession} flows in this session`);
   return undefined;
@@ -160,14 +163,14 @@ function sameBackend(a: Target, b: Target): boolean {
 
 function dial(state: ConnectorState, flow: Flow, now: number) {
   const { maxPendingDials, maxPendingDialsPerAgent } = state.config;
-  const mine = state.dialsOf.get(flow.agent) ?? 0;
-  if (state.pendingDials >= maxPendingDials || mine >= maxPendingDialsPerAgent) {
+  const mine = state.dialsOf.of(flow.agent);
+  if (state.dialsOf.total >= maxPendingDials || mine >= maxPendingDialsPerAgent) {
     const error = wireError('limit', 'too many connections to backends are being opened');
     return refuseFlow(state, flow, error, now);
   }
   state.timers.cancel(`lag:${flow.key}`);
   flow.state = 'dialling';
-  state.countDial(flow.agent, 1);
+  state.dialsOf.add(flow.agent, 1);
   state.outbox.push({ type: 'dial', flow: flow.key, session: flow.session, target: flow.target });
 }
 
@@ -188,8 +191,8 @@ function refuseFlow(state: ConnectorState, flow: Flow, error: WireError, now: nu
 }
 
 function forget(state: ConnectorState, flow: Flow) {
-  if (flow.state === 'dialling') state.countDial(flow.agent, -1);
-  state.flows.delete(flow.key);
+  if (flow.state === 'dialling') state.dialsOf.add(flow.agent, -1);
+  if (state.flows.delete(flow.key)) state.flowsOf.add(flow.agent, -1);
   state.sessions.get(flow.session)?.flows.delete(flow.key);
   for (const timer of ['lag', 'cut']) state.timers.cancel(`${timer}:${flow.key}`);
 }

@@ -119,7 +119,11 @@ export interface ConnectorConfig {
   readonly labels: ReadonlyMap<string, string>;
   readonly maxIntermediates: number;
   readonly maxSessions: number;
+  /** Of these, for one agent: one must not take them from the others. */
+  readonly maxSessionsPerAgent: number;
   readonly maxFlowsPerSession: number;
+  /** Over all sessions of one agent. */
+  readonly maxFlowsPerAgent: number;
   readonly maxPendingDials: number;
   /** Of these, for one agent: one with an unreachable backend must not take them from the others. */
   readonly maxPendingDialsPerAgent: number;
@@ -139,7 +143,9 @@ export const DEFAULT_CONNECTOR_CONFIG: ConnectorConfig = {
   labels: new Map(),
   maxIntermediates: 8,
   maxSessions: 4_096,
+  maxSessionsPerAgent: 64,
   maxFlowsPerSession: 4_096,
+  maxFlowsPerAgent: 4_096,
   maxPendingDials: 1_024,
   maxPendingDialsPerAgent: 256,
   innerTimeoutMs: 10_000,

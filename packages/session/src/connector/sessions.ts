@@ -124,7 +124,7 @@ export function endSession(
   told = false,
 ) {
   const { uid, path } = session;
-  state.sessions.delete(uid);
+  if (state.sessions.delete(uid)) state.sessionsOf.add(session.agent, -1);
   for (const timer of ['inner', 'expiry']) state.timers.cancel(`${timer}:${uid}`);
   endFlows(state, session, error, now);
   state.outbox.push({ type: 'close-inner', session: uid, error });
@@ -180,6 +180,8 @@ function accept(
   if (!checked.ok) return wireError(checked.code, checked.reason);
   const { grant } = checked;
   if (grant.agent !== offer.peer) return wireError('grant-invalid', 'the grant is of another agent');
+  if (state.sessionsOf.of(grant.agent) >= state.config.maxSessionsPerAgent)
+    return wireError('limit', 'too many sessions of this agent at this connector');
   if (!grant.services.some((service) => permits(state, grant, service))) {
     return wireError('not-authorized', 'the snapshot of the connector does not allow this');
   }
@@ -192,6 +194,7 @@ function accept(
     flows: new Set(),
   };
   state.sessions.set(uid, session);
+  state.sessionsOf.add(session.agent, 1);
   setGrant(state, session, grant, now);
   state.timers.set(`inner:${uid}`, now + state.config.innerTimeoutMs, { type: 'inner', uid });
   state.outbox.push({ type: 'add-path', session: uid, connection, relayId });

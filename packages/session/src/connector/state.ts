@@ -12,6 +12,7 @@ import {
 import type { OuterLink } from '../link.ts';
 import { Outbox } from '../outbox.ts';
 import type { ConnectorSnapshot } from '../snapshot.ts';
+import { Tally } from '../tally.ts';
 import { Timers } from '../timers.ts';
 import type { ConnectionKey, EventOutput, FlowKey } from '../types.ts';
 import type { ConnectorConfig, ConnectorDeps, ConnectorOutput, FlowRequest } from './io.ts';
@@ -56,8 +57,10 @@ export class ConnectorState {
   readonly outbox = new Outbox<ConnectorOutput>();
   snapshot: ConnectorSnapshot | undefined;
   withdrawn: ReadonlySet<ServiceName> = new Set();
-  pendingDials = 0;
-  readonly dialsOf = new Map<SpiffeId, number>();
+  /** Of each agent, so that none takes them from the others. */
+  readonly sessionsOf = new Tally<SpiffeId>();
+  readonly flowsOf = new Tally<SpiffeId>();
+  readonly dialsOf = new Tally<SpiffeId>();
   stopped = false;
   #lastConnection = 0;
 
@@ -68,14 +71,6 @@ export class ConnectorState {
 
   nextConnection(): ConnectionKey {
     return ++this.#lastConnection as ConnectionKey;
-  }
-
-  /** Dials under way, in all and of one agent. */
-  countDial(agent: SpiffeId, change: 1 | -1) {
-    this.pendingDials += change;
-    const dials = (this.dialsOf.get(agent) ?? 0) + change;
-    if (dials > 0) this.dialsOf.set(agent, dials);
-    else this.dialsOf.delete(agent);
   }
 
   isConnected(connection: ConnectionKey): boolean {

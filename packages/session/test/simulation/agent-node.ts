@@ -2,7 +2,7 @@ import type { RelayId, SessionUid } from '@ztna/wire';
 import { AgentCore } from '../../src/agent/core.ts';
 import type { AgentInput, AgentOutput } from '../../src/agent/io.ts';
 import type { AgentSnapshot } from '../../src/snapshot.ts';
-import type { ConnectionKey, FlowKey } from '../../src/types.ts';
+import type { ConnectionKey, FlowKey, PeerIdentity } from '../../src/types.ts';
 import { type Driven, drive } from './drive.ts';
 import { FakeConnection } from './fake-quic.ts';
 import { identityOf, service, TENANT } from './names.ts';
@@ -13,6 +13,8 @@ interface Inner {
   readonly connection: FakeConnection;
   path: { readonly connection: ConnectionKey; readonly relayId: RelayId };
   readonly flows: Set<FlowKey>;
+  /** Who completed the handshake. */
+  peer: PeerIdentity | undefined;
 }
 
 /** What became of a flow, as the application sees it. */
@@ -24,6 +26,7 @@ export class AgentNode {
   readonly core: AgentCore;
   readonly flows = new Map<FlowKey, FlowState>();
   stopped = false;
+  snapshot: AgentSnapshot;
   readonly #world: World;
   readonly #driven: Driven<AgentInput>;
   readonly #outer: OuterLinks;
@@ -32,6 +35,7 @@ export class AgentNode {
   constructor(world: World, name: string, snapshot: AgentSnapshot) {
     this.#world = world;
     this.name = name;
+    this.snapshot = snapshot;
     const identity = identityOf('agent', name);
     const rng = world.rng.fork();
     this.core = new AgentCore(
@@ -51,7 +55,7 @@ export class AgentNode {
       (connection, relayId, packet) => {
         for (const inner of this.#inner.values()) {
           if (inner.path.connection === connection && inner.path.relayId === relayId)
-            inner.connection.receive(packet.frame);
+            inner.connection.receive(packet);
         }
       },
     );
@@ -65,6 +69,7 @@ export class AgentNode {
   }
 
   applySnapshot(snapshot: AgentSnapshot) {
+    this.snapshot = snapshot;
     this.#driven.input({ type: 'snapshot', snapshot });
   }
 
@@ -88,6 +93,11 @@ export class AgentNode {
   stop() {
     this.stopped = true;
     this.#driven.input({ type: 'stop', reason: 'test' });
+  }
+
+  /** Its address changes; connections go on. */
+  migrate() {
+    this.#outer.migrate();
   }
 
   kill() {
@@ -123,6 +133,7 @@ export class AgentNode {
             `flow ${output.flow} is ready on a session that the shell does not have`,
           );
         inner.flows.add(output.flow);
+        this.#world.model.onFlowReady(this, output.service, output.subject, inner.peer);
         this.flows.set(output.flow, 'sent');
         const { flow, service: name, subject } = output;
         return inner.connection.send({ type: 'open', flow, service: name, subject } satisfies InnerMessage);
@@ -140,14 +151,18 @@ export class AgentNode {
     const inner: Inner = {
       path,
       flows: new Set(),
+      peer: undefined,
       connection: new FakeConnection({
-        id: `inner-${session}`,
+        id: `inner-${session}#${this.#world.nextKey()}`,
         side: 'client',
         self: identityOf('agent', this.name),
         time,
         idleMs: 120_000,
         transmit: (packet) => this.#outer.sendDatagram(this.#inner.get(session)?.path ?? path, packet),
-        onOpen: (identity) => this.#driven.input({ type: 'inner-connected', session, identity }),
+        onOpen: (identity) => {
+          inner.peer = identity;
+          this.#driven.input({ type: 'inner-connected', session, identity });
+        },
         onMessage: (message) => this.#onInner(session, message as InnerMessage),
         onLost: (reason) => {
           this.#forgetInner(session);

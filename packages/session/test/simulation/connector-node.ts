@@ -10,6 +10,8 @@ import { OuterLinks } from './outer-links.ts';
 import type { InnerMessage, World } from './world.ts';
 
 interface Inner {
+  /** Connection ids are secret: packets of another one are not of this connection. */
+  id: string;
   connection: FakeConnection | undefined;
   identity: PeerIdentity | undefined;
   path: { readonly connection: ConnectionKey; readonly relayId: RelayId };
@@ -19,6 +21,7 @@ interface Inner {
 export interface OpenFlow {
   readonly agent: PeerIdentity;
   readonly service: string;
+  readonly subject: string;
   readonly session: SessionUid;
   /** The agent's number of it. */
   readonly remote: FlowKey;
@@ -32,6 +35,8 @@ export class ConnectorNode {
   readonly flows = new Map<FlowKey, OpenFlow>();
   snapshot: ConnectorSnapshot;
   records = 0;
+  /** FlowOpens that the core was asked about. */
+  asked = 0;
   stopped = false;
   readonly #world: World;
   readonly #driven: Driven<ConnectorInput>;
@@ -76,6 +81,11 @@ export class ConnectorNode {
     this.#driven.input({ type: 'stop', reason: 'test' });
   }
 
+  /** Its address changes; connections go on. */
+  migrate() {
+    this.#outer.migrate();
+  }
+
   kill() {
     this.#driven.stop();
     this.#outer.kill();
@@ -97,7 +107,7 @@ export class ConnectorNode {
               `sessions ${session} and ${output.session} share relay id ${output.relayId}`,
             );
         }
-        this.#inner.set(output.session, { connection: undefined, identity: undefined, path: output });
+        this.#inner.set(output.session, { id: '', connection: undefined, identity: undefined, path: output });
         return;
       case 'rebind-path': {
         const inner = this.#inner.get(output.session);
@@ -145,9 +155,11 @@ export class ConnectorNode {
   #onDatagram(connection: ConnectionKey, relayId: RelayId, packet: Packet) {
     for (const [session, inner] of this.#inner) {
       if (inner.path.connection !== connection || inner.path.relayId !== relayId) continue;
-      if (!inner.connection && packet.frame.kind === 'hi')
+      if (!inner.connection && packet.frame.kind === 'hi') {
+        inner.id = packet.connection;
         inner.connection = this.#acceptInner(session, packet.connection);
-      if (inner.connection) return inner.connection.receive(packet.frame);
+      }
+      if (inner.connection && inner.id === packet.connection) return inner.connection.receive(packet);
     }
     const reset = resetFor(packet);
     if (reset) this.#outer.sendDatagram({ connection, relayId }, reset);
@@ -187,7 +199,9 @@ export class ConnectorNode {
     }
     if (message.type !== 'open') return;
     const key = this.#world.nextKey() as FlowKey;
-    this.flows.set(key, { agent, service: message.service, session, remote: message.flow, open: false });
+    const { service: name, subject, flow: remote } = message;
+    this.flows.set(key, { agent, service: name, subject, session, remote, open: false });
+    this.asked++;
     const request = {
       service: service(message.service),
       transport: 'tcp' as const,

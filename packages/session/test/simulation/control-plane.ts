@@ -3,6 +3,7 @@ import {
   encodeGrant,
   type Grant,
   type Revision,
+  type ServiceName,
   type SessionUid,
   type SignedGrant,
   type SpiffeId,
@@ -17,6 +18,8 @@ export interface Layout {
   readonly intermediates: readonly string[];
   /** Connector → services that it may serve. */
   readonly connectors: Readonly<Record<string, readonly string[]>>;
+  /** Enrolled like the others, and played by attackers. */
+  readonly hostile?: Layout;
 }
 
 /** The administrator and the CA in one: what is allowed, and which grants were really signed. */
@@ -35,15 +38,20 @@ export class ControlPlane {
     this.layout = layout;
   }
 
+  /** What connectors that behave serve. */
   get services(): string[] {
     return [...new Set(Object.values(this.layout.connectors).flat())].sort();
+  }
+
+  get everyService(): ServiceName[] {
+    return [...new Set(Object.values(this.#everyConnector).flat())].sort().map(service);
   }
 
   isAllowed(agent: string, name: string): boolean {
     return this.allowed.has(`${agent}|${name}`) && !this.revoked.has(agentId(agent));
   }
 
-  /** The last grants of a session. */
+  /** The last grants of a session, of each issuer. */
   grantsOf(session: SessionUid): readonly Grant[] {
     return this.#bySession.get(session) ?? [];
   }
@@ -55,7 +63,10 @@ export class ControlPlane {
       const signed = { grant: bytes, signature, issuerChain: [new TextEncoder().encode(issuer)] };
       this.#genuine.add(`${issuer}|${toHex(bytes)}`);
       this.issued.push({ grant, signed });
-      this.#bySession.set(grant.sessionUid, [...this.grantsOf(grant.sessionUid), grant].slice(-8));
+      const before = this.grantsOf(grant.sessionUid);
+      const same = before.filter((other) => other.issuer === grant.issuer).slice(-7);
+      const others = before.filter((other) => other.issuer !== grant.issuer);
+      this.#bySession.set(grant.sessionUid, [...others, ...same, grant]);
       if (this.issued.length > 2_000) this.issued.splice(0, 1_000);
       return signed;
     };
@@ -69,14 +80,19 @@ export class ControlPlane {
   };
 
   forAgent(name: string): AgentSnapshot {
-    const services = this.services
+    const services = this.everyService
       .filter((wanted) => this.isAllowed(name, wanted))
       .map((wanted) => ({
         name: service(wanted),
         ports: [{ transport: 'tcp' as const, port: 80 }],
         connectors: this.#serving(wanted),
       }));
-    return this.#envelope({ role: 'agent' as const, services, subject: subjectOf(name), ...this.#shared() });
+    return this.#envelope({
+      role: 'agent' as const,
+      services,
+      subject: subjectOf(name),
+      ...this.#shared(name),
+    });
   }
 
   forConnector(name: string): ConnectorSnapshot {
@@ -90,7 +106,10 @@ export class ControlPlane {
   }
 
   forIntermediate(): IntermediateSnapshot {
-    const services = this.services.map((name) => ({ name: service(name), connectors: this.#serving(name) }));
+    const services = this.everyService.map((name) => ({
+      name: service(name),
+      connectors: this.#serving(name),
+    }));
     return this.#envelope({
       role: 'intermediate' as const,
       services,
@@ -100,10 +119,14 @@ export class ControlPlane {
   }
 
   #serving(name: string) {
-    const { connectors } = this.layout;
+    const connectors = this.#everyConnector;
     return Object.keys(connectors)
       .filter((c) => connectors[c]?.includes(name))
       .map(connectorId);
+  }
+
+  get #everyConnector(): Layout['connectors'] {
+    return { ...this.layout.connectors, ...this.layout.hostile?.connectors };
   }
 
   #rules() {
@@ -117,8 +140,13 @@ export class ControlPlane {
     });
   }
 
-  #shared() {
-    const intermediates = this.layout.intermediates.map((name) => ({
+  #shared(agent?: string) {
+    const { agents, hostile, intermediates: honest } = this.layout;
+    // With attackers each agent prefers another one, so that some of them ask a hostile one first.
+    const first = hostile && agent !== undefined ? agents.indexOf(agent) : 0;
+    const all = [...honest, ...(hostile?.intermediates ?? [])];
+    const names = [...all.slice(first), ...all.slice(0, first)];
+    const intermediates = names.map((name) => ({
       name: component(name),
       id: intermediateId(name),
       addresses: [{ host: name, port: 4433 }],

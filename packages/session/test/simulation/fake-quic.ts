@@ -12,6 +12,10 @@ export type Frame =
 
 export interface Packet {
   readonly connection: string;
+  /** Whose: each direction has keys of its own, so that a packet sent back to its sender is noise. */
+  readonly side?: 'client' | 'server';
+  /** Made by the server in each handshake: packets of another one are not of this connection, though its id be the same. */
+  readonly cookie?: number;
   readonly frame: Frame;
 }
 
@@ -35,7 +39,9 @@ const STALL_MS = 1_200;
 
 /** One side of a connection. Messages arrive once and in order, or the connection is lost. */
 export class FakeConnection {
+  static #handshakes = 0;
   readonly #o: FakeConnectionOptions;
+  #cookie: number | undefined;
   readonly #unacked = new Map<number, unknown>();
   readonly #early = new Map<number, unknown>();
   #nextSeq = 0;
@@ -49,6 +55,7 @@ export class FakeConnection {
   constructor(options: FakeConnectionOptions) {
     this.#o = options;
     this.#lastHeard = options.time.now;
+    if (options.side === 'server') this.#cookie = ++FakeConnection.#handshakes;
     if (options.side === 'client') this.#transmit({ kind: 'hi', identity: options.self });
     this.#arm();
   }
@@ -78,8 +85,14 @@ export class FakeConnection {
     this.#cancelTick();
   }
 
-  receive(frame: Frame) {
-    if (this.#dead) return;
+  receive({ connection, side, cookie, frame }: Packet) {
+    if (this.#dead || connection !== this.#o.id || side === this.#o.side) return;
+    if (cookie !== undefined && this.#cookie !== undefined && cookie !== this.#cookie) {
+      // Of a handshake before this one: as the server had forgotten it, its client is told.
+      if (this.#o.side === 'server') this.#o.transmit({ connection: this.#o.id, frame: { kind: 'reset' } });
+      return;
+    }
+    this.#cookie ??= cookie;
     this.#lastHeard = this.#o.time.now;
     if (this.#stalled) {
       this.#stalled = false;
@@ -152,7 +165,9 @@ export class FakeConnection {
   }
 
   #transmit(frame: Frame) {
-    this.#o.transmit({ connection: this.#o.id, frame });
+    const { id, side } = this.#o;
+    const cookie = this.#cookie !== undefined && { cookie: this.#cookie };
+    this.#o.transmit({ connection: id, side, ...cookie, frame });
   }
 }
 

@@ -1,17 +1,6 @@
-import type { Rng } from '@ztna/sim';
-import {
-  type ControlMessage,
-  encodeControlMessage,
-  encodeGrant,
-  type RelayId,
-  type Revision,
-  type SessionUid,
-  type SignedGrant,
-} from '@ztna/wire';
 import { describe, expect, it } from 'vitest';
-import type { PeerIdentity } from '../../src/types.ts';
-import { FakeConnection } from './fake-quic.ts';
-import { agentId, connectorId, identityOf, service, TENANT } from './names.ts';
+import { Attacker } from './attacker.ts';
+import { identityOf, service, type TENANT } from './names.ts';
 import { World } from './world.ts';
 
 const LAYOUT = {
@@ -19,7 +8,6 @@ const LAYOUT = {
   intermediates: ['relay'],
   connectors: { honest: ['web'], evil: ['games'] },
 };
-const EVERY_TYPE = 12;
 
 describe('a hostile agent with a valid certificate', () => {
   it('gains nothing by messages in any order, and costs the others nothing', () => {
@@ -138,127 +126,5 @@ function attack(world: World, attacker: Attacker) {
     for (let n = attacker.rng.int(6); n > 0; n--) attacker.send(attacker.invent());
     attacker.sendDatagram();
     world.time.run(1_000);
-  }
-}
-
-/** Speaks for itself: whatever it likes, to the intermediate. */
-class Attacker {
-  readonly rng: Rng;
-  readonly errors: string[] = [];
-  lost: string | undefined;
-  offers = 0;
-  readonly #world: World;
-  readonly #identity: PeerIdentity;
-  #connection: FakeConnection;
-
-  constructor(world: World, identity: PeerIdentity) {
-    this.#world = world;
-    this.#identity = identity;
-    this.rng = world.rng.fork();
-    this.#connection = this.#connect();
-  }
-
-  reconnect() {
-    this.lost = undefined;
-    this.#connection.dispose();
-    this.#connection = this.#connect();
-  }
-
-  hello() {
-    const versions = [2];
-    this.send({
-      type: 'hello',
-      versions,
-      features: [],
-      tenant: TENANT,
-      timeMs: 0,
-      instance: 1n,
-      software: '',
-      revision: 0 as Revision,
-    });
-  }
-
-  send(message: ControlMessage) {
-    this.#connection.send(encodeControlMessage(message));
-  }
-
-  sendDatagram() {
-    const packet = { connection: 'inner-guess', frame: { kind: 'hi', identity: this.#identity } } as const;
-    this.#connection.sendDatagram(this.rng.int(8), packet);
-  }
-
-  /** Any message, with uids and grants that were overheard, forged or made up. */
-  invent(): ControlMessage {
-    const { rng } = this;
-    const requestId = 1 + rng.int(5);
-    const sessionUid = this.#anyUid();
-    const relayId = (1 + rng.int(5)) as RelayId;
-    const grant = this.#anyGrant();
-    const services = [service(rng.pick(['web', 'games', 'nothing']))];
-    const error = { code: 'limit', message: 'x', retryable: true, requestId } as const;
-    const messages: ControlMessage[] = [
-      { type: 'register', services, capacity: 0, labels: new Map() },
-      { type: 'registered', services, refused: [] },
-      { type: 'openSession', requestId, service: services[0] ?? service('web'), excludeConnectors: [] },
-      {
-        type: 'sessionOffer',
-        requestId,
-        sessionUid,
-        relayId,
-        peer: connectorId('honest'),
-        grant,
-        attach: rng.chance(0.5),
-      },
-      { type: 'sessionAnswer', sessionUid, relayId },
-      { type: 'sessionAnswer', sessionUid, relayId, error },
-      { type: 'attachPath', requestId, sessionUid, grant },
-      { type: 'extendGrant', requestId, sessionUid, services },
-      { type: 'grantUpdate', requestId, sessionUid, grant },
-      { type: 'closeSession', sessionUid },
-      { type: 'error', error },
-      { type: 'goodbye', reason: '' },
-    ];
-    return messages[rng.int(EVERY_TYPE)] as ControlMessage;
-  }
-
-  #anyUid(): SessionUid {
-    const { issued } = this.#world.plane;
-    const random = Array.from(this.rng.bytes(16), (b) => b.toString(16).padStart(2, '0')).join(
-      '',
-    ) as SessionUid;
-    return issued.length > 0 && this.rng.chance(0.8) ? this.rng.pick(issued).grant.sessionUid : random;
-  }
-
-  #anyGrant(): SignedGrant {
-    const { grant, signed } = this.rng.pick(this.#world.plane.issued);
-    const forged = { ...grant, agent: agentId('mallory'), agentKey: this.#identity.keyThumbprint };
-    return this.rng.chance(0.5) ? signed : { ...signed, grant: encodeGrant(forged) };
-  }
-
-  #connect(): FakeConnection {
-    const { time, network } = this.#world;
-    const id = `attacker#${this.#world.nextKey()}`;
-    const node = `attacker-${id}`;
-    const connection: FakeConnection = new FakeConnection({
-      id,
-      side: 'client',
-      self: this.#identity,
-      time,
-      idleMs: 12_000,
-      transmit: (packet) => network.send(node, 'relay', packet),
-      onOpen: () => {},
-      onMessage: (bytes) => this.#onMessage(bytes as Uint8Array),
-      onLost: (reason) => {
-        this.lost = reason;
-      },
-    });
-    network.start(node, (packet) => connection.receive(packet.frame));
-    return connection;
-  }
-
-  #onMessage(bytes: Uint8Array) {
-    const message = this.#world.decode(bytes);
-    if (message?.type === 'error' && message.error.requestId > 0) this.errors.push(message.error.code);
-    if (message?.type === 'sessionOffer') this.offers++;
   }
 }

@@ -8,6 +8,8 @@ import { FakeConnection, type Packet, resetFor } from './fake-quic.ts';
 import { identityOf, TENANT } from './names.ts';
 import type { World } from './world.ts';
 
+export const GRANT_VALIDITY_MS = 60_000;
+
 /** A process of the intermediate: the core, its connections and the forwarding table. */
 export class IntermediateNode {
   readonly name: string;
@@ -18,7 +20,7 @@ export class IntermediateNode {
   drained = false;
   readonly #world: World;
   readonly #driven: Driven<IntermediateInput>;
-  readonly #byId = new Map<string, { key: ConnectionKey; connection: FakeConnection }>();
+  readonly #byId = new Map<string, { key: ConnectionKey; connection: FakeConnection; address: string }>();
 
   constructor(world: World, name: string, snapshot: IntermediateSnapshot) {
     this.#world = world;
@@ -32,10 +34,13 @@ export class IntermediateNode {
         local: { tenant: TENANT, instance: world.nextInstance(), software: 'sim', features: [] },
         randomSessionUid: () =>
           Array.from(rng.bytes(16), (b) => b.toString(16).padStart(2, '0')).join('') as SessionUid,
-        signGrant: plane.sign(id),
+        signGrant: (grant) => {
+          world.model.onGrant(this, grant);
+          return plane.sign(id)(grant);
+        },
         verifyGrant: plane.verify,
       },
-      { grantValidityMs: 60_000, maxPeers: 64 },
+      { grantValidityMs: GRANT_VALIDITY_MS, maxPeers: 64 },
     );
     this.#driven = drive(
       this.core,
@@ -66,7 +71,10 @@ export class IntermediateNode {
 
   #receive(packet: Packet, from: string) {
     const known = this.#byId.get(packet.connection);
-    if (known) return known.connection.receive(packet.frame);
+    if (known) {
+      known.address = from;
+      return known.connection.receive(packet);
+    }
     if (packet.frame.kind === 'hi') return this.#accept(packet, from);
     const reset = resetFor(packet);
     if (reset) this.#world.network.send(this.name, from, reset);
@@ -86,7 +94,7 @@ export class IntermediateNode {
       self: identityOf('intermediate', this.name),
       time: this.#world.time,
       idleMs: 12_000,
-      transmit: (out) => this.#world.network.send(this.name, from, out),
+      transmit: (out) => this.#world.network.send(this.name, this.#byId.get(id)?.address ?? from, out),
       onOpen: (identity) => {
         this.peers.set(key, { connection, identity });
         this.#driven.input({ type: 'peer-connected', peer: key, identity });
@@ -95,8 +103,8 @@ export class IntermediateNode {
       onDatagram: (relayId, inner) => this.#forward(key, relayId, inner),
       onLost: gone,
     });
-    this.#byId.set(id, { key, connection });
-    connection.receive(packet.frame);
+    this.#byId.set(id, { key, connection, address: from });
+    connection.receive(packet);
   }
 
   #onMessage(peer: ConnectionKey, bytes: Uint8Array) {

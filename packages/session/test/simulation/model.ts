@@ -1,10 +1,10 @@
-import type { SessionUid } from '@ztna/wire';
+import type { Grant, ServiceName, SessionUid } from '@ztna/wire';
 import type { ForwardingRule } from '../../src/intermediate/io.ts';
 import type { PeerIdentity } from '../../src/types.ts';
 import type { AgentNode } from './agent-node.ts';
 import type { ConnectorNode, OpenFlow } from './connector-node.ts';
-import type { IntermediateNode } from './intermediate-node.ts';
-import { shortName } from './names.ts';
+import { GRANT_VALIDITY_MS, type IntermediateNode } from './intermediate-node.ts';
+import { identityOf, shortName, subjectOf } from './names.ts';
 import type { World } from './world.ts';
 
 /** Says at every moment what must not be. Knows the policy and the signed grants, nothing of the cores' insides. */
@@ -30,6 +30,33 @@ export class Model {
     if (node.rules.has(`${rule.from}:${rule.fromRelayId}`)) this.fail(`${node.name} uses a relay id twice`);
     const granted = this.#isGranted(node, rule.session, from, to);
     if (!granted) this.fail(`${node.name} forwards between ${from.id} and ${to.id} without a grant`);
+  }
+
+  /** What an intermediate signs is what its policy says. */
+  onGrant(node: IntermediateNode, grant: Grant) {
+    const { content } = node.snapshot;
+    const what = `${node.name} grants ${shortName(grant.agent)} ${grant.services}`;
+    if (grant.agentKey !== identityOf('agent', shortName(grant.agent)).keyThumbprint)
+      this.fail(`${what} with another key`);
+    if (content.revoked.includes(grant.connector)) this.fail(`${what} at a connector that was revoked`);
+    if (grant.notAfterMs > this.#world.time.now + GRANT_VALIDITY_MS) this.fail(`${what} for too long`);
+    if (grant.subject !== subjectOf(shortName(grant.agent))) this.fail(`${what} as ${grant.subject}`);
+    for (const name of grant.services) {
+      const served = content.services.find((entry) => entry.name === name)?.connectors;
+      if (!served?.includes(grant.connector))
+        this.fail(`${what} at ${grant.connector}, which does not serve it`);
+      if (!this.#permits(content, grant.agent, name)) this.fail(`${what} against its policy`);
+    }
+  }
+
+  /** Before an agent sends anything of a flow, it has seen a certificate that its own snapshot names. */
+  onFlowReady(node: AgentNode, name: ServiceName, subject: string, peer: PeerIdentity | undefined) {
+    const entry = node.snapshot.content.services.find((service) => service.name === name);
+    if (!peer || !entry?.connectors.includes(peer.id))
+      this.fail(
+        `${node.name} opens ${name} at ${peer?.id ?? 'nobody'}, which its snapshot does not name for it`,
+      );
+    if (subject !== node.snapshot.content.subject) this.fail(`${node.name} opens ${name} as ${subject}`);
   }
 
   onRemove(node: IntermediateNode, rule: ForwardingRule) {
@@ -63,6 +90,8 @@ export class Model {
   onConnector(node: ConnectorNode) {
     for (const flow of node.flows.values()) if (flow.open) this.#judge(node, flow);
     const { sessions, flows, timers } = node.core.stats();
+    if (node.records + flows !== node.asked)
+      this.fail(`${node.name}: ${node.asked} flows asked for, ${flows} there, ${node.records} recorded`);
     if (sessions > 200 || timers > 2 * sessions + flows + 8)
       this.fail(`${node.name} keeps too much: ${JSON.stringify(node.core.stats())}`);
   }
@@ -75,6 +104,8 @@ export class Model {
   #judge(node: ConnectorNode, flow: OpenFlow) {
     const served = this.#world.plane.layout.connectors[node.name]?.includes(flow.service);
     if (!served) this.fail(`${node.name} opened ${flow.service}, which is not its own`);
+    if (flow.subject !== subjectOf(shortName(flow.agent.id)))
+      this.fail(`${node.name} lets ${shortName(flow.agent.id)} be ${flow.subject}`);
     if (!this.#permits(node.snapshot.content, flow.agent.id, flow.service)) {
       this.fail(`${node.name} lets ${shortName(flow.agent.id)} reach ${flow.service} against its policy`);
     }

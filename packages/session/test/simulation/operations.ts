@@ -4,8 +4,10 @@ import type { World } from './world.ts';
 
 type Operation = (world: World, rng: Rng) => void;
 
+type Operations = readonly (readonly [weight: number, operation: Operation])[];
+
 /** What may happen to a fleet, by weight. */
-const OPERATIONS: readonly (readonly [weight: number, operation: Operation])[] = [
+const FAULTS: Operations = [
   [12, wantFlow],
   [5, closeFlow],
   [3, (world, rng) => world.kill(rng.pick(world.names))],
@@ -18,12 +20,21 @@ const OPERATIONS: readonly (readonly [weight: number, operation: Operation])[] =
   [1, (world, rng) => [...world.agents.values(), ...world.connectors.values()][rng.int(5)]?.stop()],
 ];
 
-const TOTAL = OPERATIONS.reduce((sum, [weight]) => sum + weight, 0);
+/** What may happen besides, when its layout has peers that do not behave. */
+const HOSTILITY: Operations = [
+  ...FAULTS,
+  [3, migrateSome],
+  [6, (world, rng) => rng.pick(world.attackers).act(world.plane.layout.intermediates)],
+  [6, (world, rng) => rng.pick(world.attackers).act(everyIntermediate(world))],
+  [10, misguide],
+  [1, (world, rng) => world.restartHostileIntermediate(rng.pick([...world.hostileIntermediates.keys()]))],
+];
 
 /** Does one random thing, then lets some time pass: mostly little, sometimes much. */
 export function doSomething(world: World, rng: Rng) {
-  let at = rng.int(TOTAL);
-  for (const [weight, operation] of OPERATIONS) {
+  const operations = world.plane.layout.hostile ? HOSTILITY : FAULTS;
+  let at = rng.int(operations.reduce((sum, [weight]) => sum + weight, 0));
+  for (const [weight, operation] of operations) {
     at -= weight;
     if (at >= 0) continue;
     operation(world, rng);
@@ -32,10 +43,14 @@ export function doSomething(world: World, rng: Rng) {
   world.time.run(rng.chance(0.05) ? rng.int(60_000) : rng.int(700));
 }
 
-/** Ends all faults: everything runs again, in processes that were never drained or stopped, and knows the policy. */
+/**
+ * Ends all faults: everything runs again, in processes that were never drained or stopped, and knows the policy. Hostile
+ * intermediates are gone, since they may deny their service; hostile agents and connectors stay.
+ */
 export function calm(world: World, rng: Rng) {
   world.network.heal();
   world.conditions = {};
+  world.stopHostileIntermediates();
   for (const name of world.names) if (rng.chance(0.3)) world.kill(name);
   for (const [name, node] of world.intermediates) if (node.drained) world.kill(name);
   for (const nodes of [world.agents, world.connectors]) {
@@ -47,7 +62,7 @@ export function calm(world: World, rng: Rng) {
 
 function wantFlow(world: World, rng: Rng) {
   const agents = [...world.agents.values()];
-  if (agents.length > 0) rng.pick(agents).want(rng.pick(world.plane.services));
+  if (agents.length > 0) rng.pick(agents).want(rng.pick(world.plane.everyService));
 }
 
 function closeFlow(world: World, rng: Rng) {
@@ -58,6 +73,20 @@ function closeFlow(world: World, rng: Rng) {
 
 function restartSome(world: World, rng: Rng) {
   for (const name of world.names) if (rng.chance(0.7)) world.startNode(name);
+}
+
+function migrateSome(world: World, rng: Rng) {
+  for (const node of [...world.agents.values(), ...world.connectors.values()])
+    if (rng.chance(0.4)) node.migrate();
+}
+
+function misguide(world: World) {
+  for (const node of world.hostileIntermediates.values()) node.act();
+}
+
+function everyIntermediate(world: World): string[] {
+  const { intermediates, hostile } = world.plane.layout;
+  return [...intermediates, ...(hostile?.intermediates ?? [])];
 }
 
 function changePolicy(world: World, rng: Rng) {

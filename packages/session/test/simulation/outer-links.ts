@@ -7,7 +7,8 @@ import type { World } from './world.ts';
 /** The outer connections of a simulated agent or connector, and the shell's part of their outputs. */
 export class OuterLinks {
   readonly #world: World;
-  readonly #node: string;
+  readonly #name: string;
+  #node: string;
   readonly #self: PeerIdentity;
   readonly #input: (input: LinkInput) => void;
   readonly #onDatagram: (connection: ConnectionKey, relayId: RelayId, packet: Packet) => void;
@@ -22,6 +23,7 @@ export class OuterLinks {
     onDatagram: (connection: ConnectionKey, relayId: RelayId, packet: Packet) => void,
   ) {
     this.#world = world;
+    this.#name = node;
     this.#node = node;
     this.#self = self;
     this.#input = input;
@@ -54,13 +56,20 @@ export class OuterLinks {
     if (path) this.#connections.get(path.connection)?.sendDatagram(path.relayId, packet);
   }
 
+  /** Another address from now on, as behind a NAT that forgot: peers learn of it by the next packet. */
+  migrate() {
+    this.#world.network.kill(this.#node);
+    this.#node = `${this.#name}@${this.#world.nextKey()}`;
+    this.#world.network.start(this.#node, (packet, from) => this.#receive(packet, from));
+  }
+
   kill() {
     this.#world.network.kill(this.#node);
     for (const connection of this.#connections.values()) connection.dispose();
   }
 
   #connect(key: ConnectionKey, to: string) {
-    const id = `${this.#node}>${to}#${this.#world.nextKey()}`;
+    const id = `${this.#name}>${to}#${this.#world.nextKey()}`;
     this.#keys.set(id, key);
     const connection = new FakeConnection({
       id,
@@ -90,7 +99,7 @@ export class OuterLinks {
   #receive(packet: Packet, from: string) {
     const key = this.#keys.get(packet.connection);
     const connection = key === undefined ? undefined : this.#connections.get(key);
-    if (connection) return connection.receive(packet.frame);
+    if (connection) return connection.receive(packet);
     const reset = resetFor(packet);
     if (reset) this.#world.network.send(this.#node, from, reset);
   }

@@ -2,12 +2,14 @@ import { type Conditions, PERFECT, Rng, SimNetwork, VirtualTime } from '@ztna/si
 import { type ControlMessage, decodeControlMessage, type ServiceName, type SubjectName } from '@ztna/wire';
 import type { CountOutput, EventOutput, FlowKey } from '../../src/types.ts';
 import { AgentNode } from './agent-node.ts';
+import { Attacker } from './attacker.ts';
 import { ConnectorNode } from './connector-node.ts';
 import { ControlPlane, type Layout } from './control-plane.ts';
 import type { Packet } from './fake-quic.ts';
+import { HostileIntermediate } from './hostile-intermediate.ts';
 import { IntermediateNode } from './intermediate-node.ts';
 import { Model } from './model.ts';
-import { agentId } from './names.ts';
+import { agentId, identityOf } from './names.ts';
 
 /** What travels on inner connections. */
 export type InnerMessage =
@@ -31,6 +33,10 @@ export class World {
   readonly agents = new Map<string, AgentNode>();
   readonly connectors = new Map<string, ConnectorNode>();
   readonly intermediates = new Map<string, IntermediateNode>();
+  /** Agents and connectors of `layout.hostile`. */
+  readonly attackers: Attacker[] = [];
+  /** Intermediates of `layout.hostile`. */
+  readonly hostileIntermediates = new Map<string, HostileIntermediate>();
   readonly counters = new Map<string, number>();
   controlMessages = 0;
   /** Called after each control message was delivered, for faults at an exact moment. */
@@ -77,6 +83,27 @@ export class World {
     for (const name of this.names) this.startNode(name);
   }
 
+  startHostile() {
+    const { hostile, intermediates } = this.plane.layout;
+    for (const name of hostile?.intermediates ?? []) this.restartHostileIntermediate(name);
+    const identities = [
+      ...(hostile?.agents ?? []).map((name) => identityOf('agent', name)),
+      ...Object.keys(hostile?.connectors ?? {}).map((name) => identityOf('connector', name)),
+    ];
+    for (const target of [intermediates[0], hostile?.intermediates[0]])
+      for (const identity of identities) this.attackers.push(new Attacker(this, identity, target));
+  }
+
+  restartHostileIntermediate(name: string) {
+    this.hostileIntermediates.get(name)?.stop();
+    this.hostileIntermediates.set(name, new HostileIntermediate(this, name));
+  }
+
+  stopHostileIntermediates() {
+    for (const node of this.hostileIntermediates.values()) node.stop();
+    this.hostileIntermediates.clear();
+  }
+
   /** kill -9 */
   kill(name: string) {
     for (const nodes of [this.agents, this.connectors, this.intermediates]) {
@@ -121,8 +148,7 @@ export class World {
   }
 
   count(output: CountOutput | EventOutput) {
-    if (output.type === 'event') return;
-    const key = `${output.metric}/${output.cause}`;
+    const key = output.type === 'event' ? output.event : `${output.metric}/${output.cause}`;
     this.counters.set(key, (this.counters.get(key) ?? 0) + 1);
   }
 
