@@ -50,6 +50,7 @@ pub(crate) enum TimerKey {
     UdpTurn(Id),
     /// Pieces of packets that a virtual path or a UDP flow holds.
     Pieces(Id),
+    HandOver,
 }
 
 /// Packets and datagrams that went nowhere, by cause.
@@ -99,6 +100,8 @@ pub(crate) struct Engine {
     loops: u64,
     pub(super) stop_at: Option<Instant>,
     busy_poll: BusyPoll,
+    /// Events are kept back until then.
+    pub(super) kept_until: Option<Instant>,
     /// The poller reports when the UDP socket takes more.
     socket_watched: bool,
 }
@@ -115,7 +118,8 @@ pub(crate) fn run(mut engine: Engine, wake: &dyn Fn()) {
             Some(text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic".into()))
         }
     };
-    if shared.publish(&mut vec![Event::Stopped { error }]) {
+    engine.events.push(Event::Stopped { error });
+    if shared.publish(&mut engine.events) {
         wake();
     }
 }
@@ -169,6 +173,7 @@ impl Engine {
             loops: 0,
             stop_at: None,
             busy_poll,
+            kept_until: None,
             socket_watched: false,
         })
     }
@@ -192,9 +197,7 @@ impl Engine {
             self.serve();
             self.udp.flush();
             self.watch_socket()?;
-            if !self.events.is_empty() && self.shared.publish(&mut self.events) {
-                wake();
-            }
+            self.hand_over(wake);
         }
         Ok(())
     }
@@ -317,6 +320,8 @@ impl Engine {
                 TimerKey::Pump(id) => self.pump(id),
                 TimerKey::UdpTurn(id) => self.udp_turn(id),
                 TimerKey::Pieces(id) => self.drop_old_pieces(id, now),
+                // The loop hands over in each turn.
+                TimerKey::HandOver => {}
             }
         }
     }

@@ -12,6 +12,7 @@ mod conn;
 mod core;
 mod datagrams;
 mod events;
+mod hand_over;
 mod handle;
 mod lifecycle;
 mod options;

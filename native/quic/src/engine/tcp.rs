@@ -4,8 +4,9 @@ use super::core::{Engine, KIND_TCP, KIND_TCP_LISTENER, TimerKey};
 use super::poller::Interest;
 use super::types::{Event, Id};
 use bytes::{Buf, Bytes, BytesMut};
+use socket2::SockRef;
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
@@ -80,20 +81,19 @@ impl Tcp {
         if !self.readable || self.eof || self.error.is_some() {
             return None;
         }
-        let size = max.min(READ_SIZE);
-        self.buffer.resize(size, 0);
-        match self.socket.read(&mut self.buffer[..size]) {
+        if self.buffer.capacity() < READ_SIZE / 4 {
+            self.buffer = BytesMut::with_capacity(READ_SIZE);
+        }
+        let room = self.buffer.capacity().min(max).min(READ_SIZE);
+        match SockRef::from(&self.socket).recv(&mut self.buffer.spare_capacity_mut()[..room]) {
             Ok(0) => {
                 self.eof = true;
                 None
             }
             Ok(n) => {
-                let bytes = self.buffer.split_to(n).freeze();
-                self.buffer.clear();
-                if self.buffer.capacity() < READ_SIZE / 4 {
-                    self.buffer = BytesMut::with_capacity(READ_SIZE);
-                }
-                Some(bytes)
+                // SAFETY: the kernel wrote the first `n` bytes of the spare capacity of an empty buffer.
+                unsafe { self.buffer.set_len(n) };
+                Some(self.buffer.split().freeze())
             }
             Err(e) => {
                 match e.kind() {
@@ -207,7 +207,9 @@ impl Engine {
                     t.join = join;
                 }
             }
-            Err(e) => self.events.push(Event::TcpConnected { socket: id, error: Some(e.kind()) }),
+            Err(e) => {
+                self.events.push(Event::TcpConnected { socket: id, error: Some(e.kind()), joined: false })
+            }
         }
     }
 
@@ -216,7 +218,8 @@ impl Engine {
             self.accept_tcp(id);
         } else if self.tcp.get(&id).is_some_and(|t| t.connecting.is_some()) {
             self.tcp.remove(&id);
-            self.events.push(Event::TcpConnected { socket: id, error: Some(ErrorKind::TimedOut) });
+            let error = Some(ErrorKind::TimedOut);
+            self.events.push(Event::TcpConnected { socket: id, error, joined: false });
         }
     }
 
@@ -242,7 +245,7 @@ impl Engine {
             self.timers.remove(&(deadline, TimerKey::Dial(id)));
         }
         let join = t.join.take();
-        self.events.push(Event::TcpConnected { socket: id, error });
+        self.events.push(Event::TcpConnected { socket: id, error, joined: join.is_some() });
         if error.is_some() {
             self.tcp.remove(&id);
         } else if let Some(Join { conn, stream, preamble, first }) = join {
@@ -334,7 +337,7 @@ impl Engine {
             self.events.push(Event::TcpWritten { socket: id, error: Some(ErrorKind::NotConnected) });
         }
         if reset {
-            let _ = socket2::SockRef::from(&t.socket).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(&t.socket).set_linger(Some(Duration::ZERO));
         }
         for (conn, stream) in [t.to_stream, t.from_stream].into_iter().flatten() {
             if let Some(s) = self.stream(conn, stream) {

@@ -274,7 +274,7 @@ fn tcp_written(owner: &mut Owner, socket: Id) -> Option<ErrorKind> {
 
 fn dialled(owner: &mut Owner, socket: Id) -> Option<ErrorKind> {
     owner.wait_for("answer to a dial", |e| match e {
-        Event::TcpConnected { socket: s, error } if *s == socket => Some(*error),
+        Event::TcpConnected { socket: s, error, .. } if *s == socket => Some(*error),
         _ => None,
     })
 }
