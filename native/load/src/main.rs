@@ -2,6 +2,8 @@
 //! stdout. Long-running roles print one line when they are ready and end with their standard input.
 
 mod args;
+#[cfg(target_os = "linux")]
+mod bridge;
 mod far;
 mod frame;
 mod histogram;
@@ -24,13 +26,15 @@ fn main() {
         "handshake" => near::handshake(&args),
         "far" => far::run(&args),
         "link" => link::run(&args),
+        #[cfg(target_os = "linux")]
+        "bridge" => bridge::run(&args),
         "tcp-server" => tcp::serve(&args),
         "tcp" => tcp::stream(&args),
         "flow" => tcp::flow(&args),
         "http" => tcp::http(&args),
         "slow" => slow::run(&args),
         _ => Err(format!(
-            "{role:?}: one of blast, rtt, handshake, far, link, tcp-server, tcp, flow, http, slow"
+            "{role:?}: one of blast, rtt, handshake, far, link, bridge, tcp-server, tcp, flow, http, slow"
         )),
     });
     match outcome {
