@@ -26,8 +26,9 @@ export interface TestPki extends Disposable {
   sign(document: object): void;
 }
 
-export async function makePki(): Promise<TestPki> {
-  const dir = mkdtempSync(join(tmpdir(), 'ztna-e2e-'));
+/** `parent` is the folder that its own one is made in. */
+export async function makePki(parent = tmpdir()): Promise<TestPki> {
+  const dir = mkdtempSync(join(parent, 'ztna-e2e-'));
   const pki = join(dir, 'pki');
   const snapshots = join(dir, 'snapshots');
   await initPki({ dir: pki, trustDomain: TRUST_DOMAIN, tenant: 'default', nowMs: Date.now() });
