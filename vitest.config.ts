@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
-// Two projects, because they need opposite things: unit tests run side by side with short limits,
-// end-to-end tests one after the other, since each starts processes of its own and some take the machine's ports.
+// Projects, because they need opposite things: unit tests run side by side with short limits, end-to-end tests one
+// after the other, since each starts processes of its own and some take the machine's ports. Scenarios of the
+// network lab have networks of their own, and wait more than they work.
 export default defineConfig({
   test: {
     // A file that hangs must not take the whole run with it.
@@ -11,7 +12,12 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{apps,packages,native,tests,bench}/**/*.test.ts'],
-          exclude: ['**/node_modules/**', '**/target/**', 'tests/{e2e,hostile}/**'],
+          exclude: [
+            '**/node_modules/**',
+            '**/target/**',
+            'tests/{e2e,hostile}/**',
+            'tests/netlab/scenarios/**',
+          ],
           testTimeout: 20_000,
           hookTimeout: 20_000,
         },
@@ -23,6 +29,16 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: 'netlab',
+          include: ['tests/netlab/scenarios/*.test.ts'],
+          exclude: process.env.ZTNA_NETLAB ? [] : ['**/*.long.test.ts'],
+          testTimeout: 180_000,
+          // They wait more than they work.
+          maxWorkers: 2,
         },
       },
     ],

@@ -1,0 +1,107 @@
+import type { Lab } from './lab.ts';
+import type { Echo } from './probe.ts';
+import { type Json, type LabProcess, patienceMs } from './process.ts';
+
+export interface AgentOptions {
+  /** Services to forward; all by default. */
+  readonly services?: readonly string[];
+  readonly config?: object;
+}
+
+interface Forward {
+  readonly service: string;
+  readonly transport: string;
+  readonly port: number;
+  readonly listen: string;
+}
+
+/** What `curl` found. */
+export interface Fetched {
+  /** curl's exit code: 0 is success, 52 an empty reply, 56 a reset, 28 its time limit. */
+  readonly exit: number;
+  readonly status: number;
+  readonly bytes: number;
+  readonly firstByteMs: number;
+  readonly totalMs: number;
+}
+
+/** A running `ztna forward`, and what a user of its host does with it. */
+export class Agent {
+  readonly host: string;
+  readonly process: LabProcess;
+  readonly #lab: Lab;
+
+  constructor(lab: Lab, host: string, process: LabProcess) {
+    this.#lab = lab;
+    this.host = host;
+    this.process = process;
+  }
+
+  /** Local address of a service, `127.0.0.1:45678`. */
+  address(service: string, transport: 'tcp' | 'udp', port: number): string {
+    const ready = this.process.events.find(({ event }) => event === 'ready') as
+      | { forwards?: Forward[] }
+      | undefined;
+    const found = ready?.forwards?.find(
+      (f) => f.service === service && f.transport === transport && f.port === port,
+    );
+    if (!found) throw new Error(`the agent on ${this.host} does not forward ${service}:${port}/${transport}`);
+    return found.listen;
+  }
+
+  /** Fetches a path of the service's HTTP server with curl, as a user would. */
+  async fetch(service: string, path = '/health', limitMs = patienceMs): Promise<Fetched> {
+    const url = `http://${this.address(service, 'tcp', 80)}${path}`;
+    const format = '%{exitcode} %{http_code} %{size_download} %{time_starttransfer} %{time_total}';
+    const command = `curl --silent --noproxy '*' --max-time ${limitMs / 1000} --output /dev/null --write-out '${format}' '${url}' || true`;
+    const words = (await this.#lab.run(this.host, command)).trim().split(' ').map(Number);
+    const [exit = -1, status = 0, bytes = 0, first = 0, total = 0] = words;
+    return { exit, status, bytes, firstByteMs: first * 1000, totalMs: total * 1000 };
+  }
+
+  /** An echo to the service that goes on by itself: one TCP connection, or datagrams. */
+  async echo(
+    service: string,
+    kind: 'tcp' | 'udp',
+    more: { everyMs?: number; size?: number } = {},
+  ): Promise<Echo> {
+    const probe = await this.#lab.probe(this.host);
+    return probe.echo(kind, this.address(service, kind, 7).replace(':', ' '), more);
+  }
+
+  /** Resolves when the agent logs this event of its core, from now on or since entry `since`. */
+  event(name: string, since = this.process.logs.length): Promise<Json> {
+    return this.process.logged(({ event }) => event === name, { what: `logging ${name}` }, since);
+  }
+
+  /** By which path its session to the connector of a service runs. Waits for the session. */
+  async path(service: string): Promise<'relay'> {
+    const isSession = ({ event, connector }: Json) =>
+      event === 'session.up' && `${connector}`.endsWith(`/${service}`);
+    const { msg } = await this.process.logged(isSession, { what: `in a session with ${service}` });
+    // All that there is to read today: the log line of a product without direct paths.
+    if (`${msg}`.includes('path relayed')) return 'relay';
+    throw new Error(`the lab does not understand the path in: ${msg}`);
+  }
+
+  /** Warnings and errors that it logged, by message. */
+  warnings(): string[] {
+    return this.process.logs
+      .filter(({ level }) => ['warn', 'error', 'fatal'].includes(String(level)))
+      .map(({ msg }) => String(msg));
+  }
+
+  /** Sums of its metrics by name, `agent_flows`. */
+  async metrics(): Promise<ReadonlyMap<string, number>> {
+    const text = await this.#lab.run(
+      this.host,
+      "curl --silent --noproxy '*' --max-time 5 http://127.0.0.1:9090/metrics",
+    );
+    const sums = new Map<string, number>();
+    for (const line of text.split('\n')) {
+      const [, name, value] = /^([a-z_0-9]+)(?:\{.*\})? (\S+)$/.exec(line) ?? [];
+      if (name !== undefined) sums.set(name, (sums.get(name) ?? 0) + Number(value));
+    }
+    return sums;
+  }
+}

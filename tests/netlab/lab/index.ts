@@ -1,0 +1,9 @@
+// What a scenario needs.
+export type { Agent } from './agent.ts';
+export { behaviourOf, openReflectors } from './behaviour.ts';
+export { type Lab, startLab } from './lab.ts';
+export type { Echo, Probe, ProbeSocket } from './probe.ts';
+export { scenario } from './scenario.ts';
+export { type AccessKind, access, accessKinds, type Topology } from './topology.ts';
+export { startUsual, usual } from './usual.ts';
+export { startZtna, type Ztna } from './ztna.ts';
