@@ -1,0 +1,69 @@
+// Every kind of access of an agent with every kind of access of a connector, in one lab.
+import { expect } from 'vitest';
+import { type AccessKind, type Agent, access, accessKinds, scenario, startZtna } from '../lab/index.ts';
+
+const kinds = accessKinds.filter((kind) => kind !== 'udp-blocked');
+const agentOn = (kind: AccessKind) => `a-${kind}`;
+const connectorOn = (kind: AccessKind) => `c-${kind}`;
+const nodes = kinds.flatMap((kind) => [agentOn(kind), connectorOn(kind)]);
+
+const topology = {
+  networks: Object.assign(
+    {},
+    ...kinds.flatMap((kind) => [
+      access(kind, `${agentOn(kind)}-lan`),
+      access(kind, `${connectorOn(kind)}-lan`),
+    ]),
+  ),
+  hosts: {
+    relay1: { uplinks: ['internet'] },
+    relay2: { uplinks: ['internet'] },
+    ...Object.fromEntries(nodes.map((node) => [node, { uplinks: [`${node}-lan`] }])),
+  },
+};
+
+interface Cell {
+  readonly firstByteMs: number;
+  readonly path: string;
+}
+
+scenario('matrix: every kind of access reaches every other', topology, async (lab) => {
+  const ztna = await startZtna(lab, {
+    intermediates: ['relay1', 'relay2'],
+    connectors: kinds.map(connectorOn),
+    agents: kinds.map(agentOn),
+  });
+  const rows = new Map<string, Cell[]>();
+  for (const kind of kinds) {
+    const agent = await ztna.startAgent(agentOn(kind));
+    await agent.event('intermediate.connected', 0);
+    const cells: Cell[] = [];
+    for (const other of kinds) cells.push(await measure(agent, connectorOn(other)));
+    rows.set(kind, cells);
+    await agent.process.kill();
+  }
+
+  console.log(table(rows));
+  for (const [kind, cells] of rows) {
+    for (const [i, { path }] of cells.entries()) expect.soft(path, `${kind} to ${kinds[i]}`).toBe('relay');
+  }
+});
+
+/** The first request of an agent to a connector: session, flow and page. */
+async function measure(agent: Agent, service: string): Promise<Cell> {
+  const page = await agent.fetch(service, '/health', 20_000);
+  if (page.status !== 200) return { firstByteMs: page.firstByteMs, path: `failed (curl ${page.exit})` };
+  return { firstByteMs: page.firstByteMs, path: await agent.path(service) };
+}
+
+/** Rows are agents, columns connectors: ms to the first byte of the first request, ms to a direct path, final path. */
+function table(rows: ReadonlyMap<string, readonly Cell[]>): string {
+  const lines = [...rows].map(([kind, cells]) => [
+    kind,
+    ...cells.map(({ firstByteMs, path }) => `${Math.round(firstByteMs)} / - / ${path}`),
+  ]);
+  const all = [['agent \\ connector', ...kinds], ...lines];
+  const width = all[0]?.map((_, column) => Math.max(...all.map((line) => line[column]?.length ?? 0))) ?? [];
+  const text = all.map((line) => line.map((cell, column) => cell.padEnd(width[column] ?? 0)).join('  '));
+  return ['first byte ms / direct ms / final path', ...text].join('\n');
+}
