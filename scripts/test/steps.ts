@@ -13,7 +13,7 @@ interface Common {
 
 export type Step = Common &
   (
-    | { readonly vitest: 'unit' | 'e2e' }
+    | { readonly vitest: VitestProject }
     | {
         readonly command: readonly [string, ...string[]];
         readonly folder?: string;
@@ -22,6 +22,8 @@ export type Step = Common &
         readonly counts?: 'cargo';
       }
   );
+
+type VitestProject = 'unit' | 'e2e' | 'netlab';
 
 export interface Skip {
   readonly test: string;
@@ -53,7 +55,7 @@ export async function runStep(step: Step): Promise<Result> {
     : { passed: 0, failures: [`${step.name} (exit code ${code})`], skips: [] };
 }
 
-async function runVitest(project: 'unit' | 'e2e'): Promise<Result> {
+async function runVitest(project: VitestProject): Promise<Result> {
   const summaryFile = join(scratch, `${project}.json`);
   mkdirSync(scratch, { recursive: true });
   rmSync(summaryFile, { force: true });

@@ -60,4 +60,16 @@ export const tiers: readonly Tier[] = [
     ],
   },
   { name: 'e2e', budgetSeconds: 180, steps: [{ name: 'vitest e2e', vitest: 'e2e' }] },
+  {
+    name: 'netlab',
+    budgetSeconds: 150,
+    steps: [
+      {
+        name: 'links with delay (build)',
+        command: ['node', 'tests/netlab/lab/bridge-program.ts'],
+        compiles: true,
+      },
+      { name: 'vitest netlab', vitest: 'netlab' },
+    ],
+  },
 ];
