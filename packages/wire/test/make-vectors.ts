@@ -9,6 +9,7 @@ import {
   encodeFlowResult,
   encodeFrame,
   encodeGrant,
+  encodePathHello,
   encodeSignedGrant,
   encodeSnapshot,
   encodeSnapshotEnvelope,
@@ -24,6 +25,7 @@ import {
   directSnapshots,
   flowOpens,
   grant,
+  pathHellos,
   signedGrant,
   snapshots,
 } from './samples.ts';
@@ -48,6 +50,7 @@ const valid = [
   ...directSnapshots.map((m) =>
     vector('snapshot', `${m.content.role} with conditions on paths`, encodeSnapshot(m), m),
   ),
+  ...pathHellos.map((m) => vector('path-hello', m.nat, encodePathHello(m), m)),
   vector('snapshot-envelope', 'placeholder signature', encodeSnapshotEnvelope(envelope), envelope),
 ];
 
@@ -72,6 +75,9 @@ const invalid = [
   bad('snapshot', 'unknown field inside an intermediate', '4a050a03980601', 'unknown-field'),
   bad('snapshot', 'unknown transport', '4a06120412020803', 'unknown-field'),
   bad('snapshot', 'unknown policy for direct paths', '4a06120420030a00', 'unknown-field'),
+  bad('path-hello', '17 candidates', '1811', 'out-of-range'),
+  bad('path-hello', 'cut off', '08', 'malformed'),
+  bad('path-hello', 'over its limit', `2afd01${'00'.repeat(254)}`, 'too-large'),
   bad('snapshot-envelope', 'unknown field', '980601', 'unknown-field'),
 ];
 

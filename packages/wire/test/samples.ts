@@ -15,6 +15,7 @@ import {
   parseTraceId,
   parseTrustDomain,
 } from '../src/ids.ts';
+import type { PathHello } from '../src/path.ts';
 import type { Result } from '../src/result.ts';
 import type { Snapshot } from '../src/snapshot.ts';
 import { parseSpiffeId } from '../src/spiffe.ts';
@@ -201,4 +202,11 @@ export const directSnapshots: readonly Snapshot[] = [
       showPrivateAddresses: true,
     },
   },
+];
+
+export const pathHellos: readonly PathHello[] = [
+  { nat: 'unknown', directAllowed: false, candidates: 0 },
+  { nat: 'none', directAllowed: true, candidates: 16 },
+  { nat: 'endpoint-independent', directAllowed: true, candidates: 3 },
+  { nat: 'destination-dependent', directAllowed: true, candidates: 1 },
 ];
