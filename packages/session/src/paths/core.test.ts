@@ -1,0 +1,497 @@
+import type { DirectPaths } from '@ztna/wire';
+import { describe, expect, it } from 'vitest';
+import { PathCore } from './core.ts';
+import type { PathInput, PathOutput, PathSettings, PathSide } from './io.ts';
+
+const START = 1_000_000;
+const SETTINGS: PathSettings = {
+  enabled: true,
+  interfaces: { allow: ['*'], deny: [] },
+  addresses: [],
+  virtualRanges: ['100.64.0.0/10'],
+  allowLoopback: false,
+};
+const REMOTE = '203.0.113.5:4433';
+const REMOTE6 = '[2001:db8:c::5]:4433';
+
+describe('a session', () => {
+  it('starts on the relay, shows its addresses, and probes as soon as both sides have some', () => {
+    const side = agent();
+    expect(side.take({ type: 'local', addresses: [eth('192.168.7.20')], port: 5000 })).toEqual([
+      { type: 'show-candidates', addresses: ['192.168.7.20:5000'] },
+    ]);
+    expect(side.verdict()).toMatchObject({ path: 'relayed', reason: 'starting', remedy: '' });
+    expect(side.take({ type: 'remote-candidates', addresses: [REMOTE] })).toEqual([{ type: 'probe' }]);
+  });
+
+  it('takes a direct path at its first sample when it is not slower than the relay by more than a fifth and 5 ms', () => {
+    for (const [rtt, taken] of [
+      [10, true],
+      [53, true],
+      [54, false],
+      [500, false],
+    ] as const) {
+      const side = ready();
+      side.take({ type: 'path-opened', path: 1, remote: REMOTE });
+      expect(side.current).toBe(0);
+      side.sample({ 0: { rtt: 40 }, 1: { rtt } });
+      expect(side.current, `${rtt} ms`).toBe(taken ? 1 : 0);
+      expect(side.verdict()).toMatchObject(
+        taken
+          ? { path: 'direct', remote: REMOTE, rttMs: rtt }
+          : { path: 'relayed', reason: 'worse-than-relay' },
+      );
+    }
+  });
+
+  it('of two direct paths that are alike takes IPv6, else the faster one', () => {
+    for (const [rtt6, wanted] of [
+      [12, 2],
+      [30, 1],
+    ] as const) {
+      const side = ready();
+      side.take({ type: 'path-opened', path: 1, remote: REMOTE });
+      side.take({ type: 'path-opened', path: 2, remote: REMOTE6 });
+      side.sample({ 0: { rtt: 40 }, 1: { rtt: 10 }, 2: { rtt: rtt6 } });
+      expect(side.current).toBe(wanted);
+    }
+  });
+
+  it('goes to a path that is clearly better only when it has been so for 5 s', () => {
+    const side = direct();
+    side.take({ type: 'path-opened', path: 2, remote: REMOTE6 });
+    for (let second = 0; second < 5; second++) {
+      side.sample({ 0: { rtt: 40 }, 1: { rtt: 20 }, 2: { rtt: 10 } });
+      expect(side.current).toBe(1);
+      side.wait(999);
+    }
+    side.wait(10);
+    expect(side.current).toBe(2);
+  });
+
+  it('stays when the other is better by less, or not all the time', () => {
+    const side = direct();
+    side.take({ type: 'path-opened', path: 2, remote: REMOTE6 });
+    for (let second = 0; second < 30; second++) {
+      side.sample({ 0: { rtt: 40 }, 1: { rtt: 20 }, 2: { rtt: second % 4 === 3 ? 18 : 10 } });
+      side.wait(1_000);
+    }
+    for (let second = 0; second < 30; second++) {
+      side.sample({ 0: { rtt: 40 }, 1: { rtt: 14 }, 2: { rtt: 10 } });
+      side.wait(1_000);
+    }
+    expect(side.current).toBe(1);
+  });
+
+  it('goes back to the relay when that is clearly better, and not to the direct path again at once', () => {
+    const side = direct();
+    for (let second = 0; second < 7; second++) {
+      side.sample({ 0: { rtt: 40 }, 1: { rtt: 120 } });
+      side.wait(1_000);
+    }
+    expect(side.current).toBe(0);
+    side.sample({ 0: { rtt: 40 }, 1: { rtt: 20 } });
+    expect(side.current).toBe(0);
+    expect(side.verdict()).toMatchObject({ path: 'relayed', reason: 'unstable' });
+    side.wait(10_000);
+    expect(side.current).toBe(1);
+  });
+
+  it('leaves a direct path that loses over 5 % of 200 packets, not one that loses less or too few to tell', () => {
+    for (const [sent, lost, leaves] of [
+      [200, 11, true],
+      [200, 10, false],
+      [199, 100, false],
+    ] as const) {
+      const side = direct();
+      side.sample({ 0: { rtt: 40 }, 1: { rtt: 10, sent: 1000, lost: 0 } });
+      side.sample({ 0: { rtt: 40 }, 1: { rtt: 10, sent: 1000 + sent, lost } });
+      expect(side.current, `${lost} of ${sent}`).toBe(leaves ? 0 : 1);
+    }
+  });
+
+  it('is on the relay as soon as the direct path dies, and probes at once', () => {
+    const side = direct();
+    expect(side.take({ type: 'path-dead', path: 1 })).toEqual([
+      { type: 'prefer', path: 0 },
+      { type: 'probe' },
+    ]);
+    expect(side.verdict()).toMatchObject({ path: 'relayed', reason: 'unstable' });
+    expect(side.take({ type: 'path-alive', path: 1 })).toEqual([{ type: 'prefer', path: 1 }]);
+  });
+
+  it('closes a path that stayed dead for 10 s', () => {
+    const side = direct();
+    side.take({ type: 'path-dead', path: 1 });
+    expect(side.wait(9_999)).not.toContainEqual({ type: 'close-path', path: 1 });
+    expect(side.wait(1)).toContainEqual({ type: 'close-path', path: 1 });
+  });
+
+  it('holds off an address whose path died twice within a minute: 10 s, then 20, then 40', () => {
+    const side = direct();
+    side.flap(1);
+    expect(side.current).toBe(1);
+    for (const hold of [10_000, 20_000, 40_000]) {
+      side.flap(1);
+      expect(side.current).toBe(0);
+      side.wait(hold - 1);
+      expect(side.current).toBe(0);
+      side.wait(1);
+      expect(side.current).toBe(1);
+    }
+  });
+
+  it('uses a direct path that is held off or slow when there is no relay, and goes on without either', () => {
+    const side = direct();
+    side.flap(1);
+    side.flap(1);
+    side.take({ type: 'relay-lost' });
+    expect(side.current).toBe(1);
+    side.take({ type: 'path-dead', path: 1 });
+    expect(side.verdict()).toMatchObject({ path: 'none', reason: 'no-path' });
+    side.take({ type: 'relay-back' });
+    expect(side.verdict()).toMatchObject({ path: 'relayed' });
+  });
+
+  it('makes at most six switches a minute that nothing forces', () => {
+    const side = direct();
+    side.take({ type: 'path-opened', path: 2, remote: REMOTE6 });
+    let switches = 0;
+    for (let second = 0; second < 59; second++) {
+      const before = side.current;
+      const slow = before === 1 ? 1 : 2;
+      side.sample({ 0: { rtt: 400 }, [slow]: { rtt: 100 }, [3 - slow]: { rtt: 10 } });
+      side.wait(1_000);
+      if (side.current !== before) switches++;
+    }
+    // The first, to the direct path, was one of them.
+    expect(switches).toBe(5);
+  });
+
+  it('closes direct paths beyond four, never the one in use', () => {
+    const side = direct();
+    for (let path = 2; path <= 6; path++)
+      side.take({ type: 'path-opened', path, remote: `203.0.113.5:${path}` });
+    expect(side.core.stats().directPaths).toBe(4);
+    expect(side.closed).not.toContain(1);
+  });
+
+  it('after a change of network probes at once, and forgets whom it held off', () => {
+    const side = direct();
+    side.flap(1);
+    side.flap(1);
+    expect(side.current).toBe(0);
+    const outputs = side.take({ type: 'network-changed' });
+    expect(outputs).toContainEqual({ type: 'prefer', path: 1 });
+    expect(outputs).toContainEqual({ type: 'probe' });
+  });
+
+  it('probes again when either side shows other addresses', () => {
+    const side = ready();
+    expect(side.take({ type: 'remote-candidates', addresses: [REMOTE6] })).toContainEqual({ type: 'probe' });
+    expect(side.take({ type: 'remote-candidates', addresses: [REMOTE6] })).toEqual([]);
+    expect(side.take({ type: 'mapped', address: '198.51.100.1:7000' })).toContainEqual({ type: 'probe' });
+  });
+
+  it('closes a path to an address that may not be used', () => {
+    const side = ready();
+    for (const [i, remote] of ['127.0.0.1:1', '100.64.0.1:1', '[::ffff:127.0.0.1]:1', 'x'].entries()) {
+      expect(side.take({ type: 'path-opened', path: i + 1, remote })).toContainEqual({
+        type: 'close-path',
+        path: i + 1,
+      });
+    }
+  });
+});
+
+describe('a policy', () => {
+  it('that denies shows and probes nothing, and closes what opens', () => {
+    const side = agent('deny');
+    side.start();
+    side.take({ type: 'network-changed' });
+    expect(side.take({ type: 'path-opened', path: 1, remote: REMOTE })).toEqual([
+      { type: 'close-path', path: 1 },
+    ]);
+    side.wait(1_000_000);
+    expect(side.all.filter(({ type }) => type === 'probe' || type === 'show-candidates')).toEqual([]);
+    expect(side.verdict()).toMatchObject({ path: 'relayed', reason: 'policy' });
+    expect(side.core.mayCarryFlows()).toBe(true);
+    expect(side.core.mayCarryFlows('require')).toBe(false);
+  });
+
+  it('that comes to deny takes back addresses and leaves the direct path; that allows again begins anew', () => {
+    const side = direct();
+    expect(side.take(policy('deny'))).toEqual([
+      { type: 'show-candidates', addresses: [] },
+      { type: 'prefer', path: 0 },
+      { type: 'close-path', path: 1 },
+    ]);
+    expect(side.take(policy('allow')).map(({ type }) => type)).toEqual(['show-candidates', 'probe']);
+  });
+
+  it('that requires holds flows until a direct path is there, and says so after 10 s', () => {
+    const side = agent('require');
+    expect(side.start()).toContainEqual({ type: 'flows', may: false });
+    expect(side.verdict()).toMatchObject({ path: 'waiting', reason: 'starting' });
+    side.wait(9_999);
+    expect(side.verdict().path).toBe('waiting');
+    side.wait(1);
+    expect(side.verdict()).toMatchObject({ path: 'none', reason: 'probe-timed-out' });
+    expect(side.core.mayCarryFlows()).toBe(false);
+    const outputs = side.take({ type: 'path-opened', path: 1, remote: REMOTE });
+    expect(outputs).toContainEqual({ type: 'prefer', path: 1 });
+    expect(outputs).toContainEqual({ type: 'flows', may: true });
+    expect(side.take({ type: 'path-dead', path: 1 })).toContainEqual({ type: 'flows', may: false });
+    expect(side.verdict().path).toBe('waiting');
+  });
+
+  it('that requires takes a slow direct path, and keeps it beside a fast relay', () => {
+    const side = agent('require');
+    side.start();
+    side.take({ type: 'path-opened', path: 1, remote: REMOTE });
+    for (let second = 0; second < 30; second++) {
+      side.sample({ 0: { rtt: 10 }, 1: { rtt: 900, sent: second * 1000, lost: second * 500 } });
+      side.wait(1_000);
+    }
+    expect(side.current).toBe(1);
+  });
+
+  it('of one service that requires holds that one back, not those that do not', () => {
+    const side = ready();
+    expect([side.core.mayCarryFlows(), side.core.mayCarryFlows('allow')]).toEqual([true, true]);
+    expect(side.core.mayCarryFlows('require')).toBe(false);
+    const open = direct();
+    expect(open.core.mayCarryFlows('require')).toBe(true);
+  });
+
+  it('switched off in the configuration does nothing, and flows that require get none', () => {
+    const settings = { ...SETTINGS, enabled: false };
+    const side = new Side('agent', 'allow', settings);
+    side.start();
+    expect(side.all.filter(({ type }) => type === 'probe' || type === 'show-candidates')).toEqual([]);
+    expect(side.verdict()).toMatchObject({ path: 'relayed', reason: 'disabled' });
+    const required = new Side('agent', 'require', settings);
+    required.start();
+    expect(required.verdict()).toMatchObject({ path: 'none', reason: 'disabled' });
+  });
+});
+
+describe('a connector', () => {
+  it('never probes, shows private addresses only when its site opted in, and takes them back', () => {
+    const side = new Side('connector', 'allow');
+    const local = { type: 'local', addresses: [eth('10.1.0.5')], port: 4433 } as const;
+    expect(side.take(local)).toEqual([]);
+    expect(side.take({ type: 'policy', direct: 'allow', showPrivateAddresses: true })).toEqual([
+      { type: 'show-candidates', addresses: ['10.1.0.5:4433'] },
+    ]);
+    side.take({ type: 'path-opened', path: 1, remote: '10.1.0.9:5000' });
+    expect(side.take({ type: 'policy', direct: 'allow', showPrivateAddresses: false })).toEqual([
+      { type: 'close-path', path: 1 },
+      { type: 'show-candidates', addresses: [] },
+    ]);
+    side.take({ type: 'remote-candidates', addresses: [REMOTE] });
+    side.wait(1_000_000);
+    expect(side.all.filter(({ type }) => type === 'probe')).toEqual([]);
+  });
+
+  it("follows the agent's order, and is on the relay when that path dies or is a backup again", () => {
+    const side = new Side('connector', 'allow');
+    side.start();
+    side.take({ type: 'path-opened', path: 1, remote: '198.51.100.20:5000' });
+    side.sample({ 0: { rtt: 40 }, 1: { rtt: 1 } });
+    expect(side.current).toBe(0);
+    side.take({ type: 'path-status', path: 1, backup: false });
+    expect(side.current).toBe(1);
+    side.take({ type: 'path-dead', path: 1 });
+    expect(side.current).toBe(0);
+    side.take({ type: 'path-alive', path: 1 });
+    expect(side.current).toBe(1);
+    side.take({ type: 'path-status', path: 1, backup: true });
+    expect(side.current).toBe(0);
+  });
+
+  it('follows the last order when two paths are ordered', () => {
+    const side = new Side('connector', 'allow');
+    side.start();
+    for (const path of [1, 2]) side.take({ type: 'path-opened', path, remote: `198.51.100.20:${path}` });
+    side.take({ type: 'path-status', path: 2, backup: false });
+    side.take({ type: 'path-status', path: 1, backup: false });
+    expect(side.current).toBe(1);
+  });
+
+  it('whose own snapshot denies closes what the agent opens', () => {
+    const side = new Side('connector', 'deny');
+    expect(side.take({ type: 'path-opened', path: 1, remote: REMOTE })).toEqual([
+      { type: 'close-path', path: 1 },
+    ]);
+  });
+});
+
+describe('the verdict on a session that stays relayed', () => {
+  const one = { i1: '198.51.100.20:5000' };
+  const same = { ...one, i2: '198.51.100.20:5000' };
+  const other = { ...one, i2: '198.51.100.20:5001' };
+  const hello = (nat: 'unknown' | 'none' | 'endpoint-independent' | 'destination-dependent') =>
+    ({ type: 'peer-hello', nat, directAllowed: true, candidates: 1 }) as const;
+
+  it.each([
+    ['symmetric-nat-both-sides', other, hello('destination-dependent'), /One open UDP port helps/],
+    ['probe-timed-out', other, hello('endpoint-independent'), /one open UDP port at the connector/],
+    ['probe-timed-out', same, hello('destination-dependent'), /NAT of the connector gives every destination/],
+    ['probe-timed-out', one, hello('unknown'), /NAT or a firewall/],
+    ['udp-blocked', same, hello('none'), /open that UDP port for incoming packets in its firewall/],
+    [
+      'udp-blocked',
+      { i1: '192.0.2.20:5000' },
+      hello('endpoint-independent'),
+      /The agent has a public address/,
+    ],
+    [
+      'peer-policy',
+      same,
+      { ...hello('none'), directAllowed: false },
+      /The other side may not use direct paths/,
+    ],
+  ] as const)('is %s with %j and %j', (reason, seen, peer, remedy) => {
+    const side = agent();
+    side.start();
+    for (const [by, address] of Object.entries(seen)) side.take({ type: 'observed', by, address });
+    side.take(peer);
+    side.wait(60_000);
+    expect(side.verdict()).toMatchObject({ path: 'relayed', reason, nat: { peer: peer.nat } });
+    expect(side.verdict().remedy).toMatch(remedy);
+  });
+
+  it('tells no addresses of one side from none of the other', () => {
+    const nothing = agent();
+    nothing.take({ type: 'remote-candidates', addresses: [REMOTE] });
+    nothing.wait(6_000);
+    expect(nothing.verdict()).toMatchObject({ reason: 'no-candidates' });
+    const alone = agent();
+    alone.take({ type: 'local', addresses: [eth('192.168.7.20')], port: 5000 });
+    alone.wait(6_000);
+    expect(alone.verdict()).toMatchObject({ reason: 'no-peer-candidates' });
+  });
+
+  it('is told when it changes, not for every figure', () => {
+    const side = direct();
+    const before = side.verdicts;
+    for (let i = 0; i < 20; i++) side.sample({ 0: { rtt: 40 }, 1: { rtt: 10 + i / 10 } });
+    expect(side.verdicts).toBe(before);
+    expect(side.verdict().rttMs).toBe(11.9);
+    side.take({ type: 'path-closed', path: 1 });
+    expect(side.verdicts).toBe(before + 1);
+  });
+
+  it('is told to the peer as far as it concerns it, at most each 3 s', () => {
+    const side = agent();
+    side.start();
+    expect(side.hellos).toHaveLength(1);
+    side.take({ type: 'observed', by: 'i1', address: '198.51.100.20:5000' });
+    side.take({ type: 'observed', by: 'i2', address: '198.51.100.20:5001' });
+    expect(side.hellos).toHaveLength(1);
+    side.wait(3_000);
+    expect(side.hellos.slice(1)).toEqual([
+      { type: 'hello', nat: 'destination-dependent', directAllowed: true, candidates: 3 },
+    ]);
+  });
+});
+
+it('logs no addresses', () => {
+  const side = direct();
+  side.flap(1);
+  expect(side.events.length).toBeGreaterThan(1);
+  expect(JSON.stringify(side.events)).not.toContain('203.0.113');
+});
+
+const eth = (address: string) => ({ interface: 'eth0', address, prefix: 24 });
+const policy = (direct: DirectPaths) => ({ type: 'policy', direct, showPrivateAddresses: true }) as const;
+const agent = (direct: DirectPaths = 'allow') => new Side('agent', direct);
+
+/** Both sides have shown addresses, and the first round of probes is under way. */
+function ready(): Side {
+  const side = agent();
+  side.start();
+  return side;
+}
+
+/** On direct path 1. */
+function direct(): Side {
+  const side = ready();
+  side.take({ type: 'path-opened', path: 1, remote: REMOTE });
+  side.sample({ 0: { rtt: 40 }, 1: { rtt: 10 } });
+  expect(side.current).toBe(1);
+  return side;
+}
+
+type Told = 'event' | 'count' | 'verdict-changed' | 'ask-samples' | 'hello';
+
+/** A core in time that its test moves on; timers fire when they are due. */
+class Side {
+  readonly core: PathCore;
+  now = START;
+  current = 0;
+  verdicts = 0;
+  readonly all: PathOutput[] = [];
+  readonly events: PathOutput[] = [];
+  readonly hellos: PathOutput[] = [];
+  readonly closed: number[] = [];
+
+  constructor(side: PathSide, direct: DirectPaths, settings = SETTINGS) {
+    const showPrivateAddresses = side === 'agent';
+    this.core = new PathCore({ side, settings, policy: { direct, showPrivateAddresses }, random: () => 0.5 });
+  }
+
+  /** One own address, one of the peer. */
+  start() {
+    const own = this.take({ type: 'local', addresses: [eth('192.0.2.20')], port: 5000 });
+    return [...own, ...this.take({ type: 'remote-candidates', addresses: [REMOTE] })];
+  }
+
+  take(input: PathInput): Exclude<PathOutput, { type: Told }>[] {
+    this.core.handleInput(input, this.now);
+    return this.#outputs();
+  }
+
+  wait(ms: number) {
+    const end = this.now + ms;
+    const outputs = [];
+    for (let at = this.core.pollTimeout(); at !== undefined && at <= end; at = this.core.pollTimeout()) {
+      this.now = at;
+      this.core.handleTimeout(at);
+      outputs.push(...this.#outputs());
+    }
+    this.now = end;
+    return outputs;
+  }
+
+  sample(paths: Readonly<Record<number, { rtt: number; sent?: number; lost?: number }>>) {
+    const samples = Object.entries(paths).map(([path, { rtt, sent = 0, lost = 0 }]) => {
+      return { path: Number(path), rttMs: rtt, sent, lost, mtu: 1400 };
+    });
+    return this.take({ type: 'samples', samples });
+  }
+
+  flap(path: number) {
+    this.take({ type: 'path-dead', path });
+    this.take({ type: 'path-alive', path });
+  }
+
+  verdict() {
+    return this.core.verdict();
+  }
+
+  #outputs() {
+    const plain = [];
+    for (let output = this.core.pollOutput(); output; output = this.core.pollOutput()) {
+      this.all.push(output);
+      if (output.type === 'prefer') this.current = output.path;
+      if (output.type === 'close-path') this.closed.push(output.path);
+      if (output.type === 'event') this.events.push(output);
+      else if (output.type === 'hello') this.hellos.push(output);
+      else if (output.type === 'verdict-changed') this.verdicts++;
+      else if (output.type !== 'count' && output.type !== 'ask-samples') plain.push(output);
+    }
+    return plain;
+  }
+}
