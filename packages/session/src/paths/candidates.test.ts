@@ -195,6 +195,12 @@ describe('the schedule of probes', () => {
     expect(times(schedule(), 1_000_000)).toEqual([0, 1, 3, 8, 18, 48, 108, 408, 708].map((s) => s * 1000));
   });
 
+  it('begins with short intervals again after a restart', () => {
+    const probes = schedule();
+    expect(times(probes, 50_000)).toHaveLength(6);
+    expect(times(probes, 103_500, 100_000)).toEqual([100_000, 101_000, 103_000]);
+  });
+
   it('jitters by a fifth', () => {
     expect(times(schedule(0), 2_000)).toEqual([0, 800]);
     expect(times(schedule(1), 2_000)).toEqual([0, 1200]);
@@ -230,10 +236,10 @@ describe('the schedule of probes', () => {
     expect(probes.next(50)).toBeUndefined();
   });
 
-  function times(probes: ProbeSchedule, end: number): number[] {
+  function times(probes: ProbeSchedule, end: number, start = 0): number[] {
     const all: number[] = [];
-    probes.restart(0, 'candidates');
-    for (let now: number | undefined = 0; now !== undefined && now <= end; now = probes.next(now)) {
+    probes.restart(start, 'candidates');
+    for (let now: number | undefined = start; now !== undefined && now <= end; now = probes.next(now)) {
       if (probes.take(now) !== undefined) all.push(now);
     }
     return all;

@@ -69,6 +69,14 @@ describe('a session', () => {
     expect(side.current).toBe(2);
   });
 
+  it('does not go on the ground of one old sample', () => {
+    const side = direct();
+    side.take({ type: 'path-opened', path: 2, remote: REMOTE6 });
+    side.sample({ 0: { rtt: 40 }, 1: { rtt: 20 }, 2: { rtt: 10 } });
+    side.wait(60_000);
+    expect(side.current).toBe(1);
+  });
+
   it('stays when the other is better by less, or not all the time', () => {
     const side = direct();
     side.take({ type: 'path-opened', path: 2, remote: REMOTE6 });
@@ -97,6 +105,15 @@ describe('a session', () => {
     expect(side.current).toBe(1);
   });
 
+  it('does not go back to the relay as long as it would take the direct path again', () => {
+    const side = direct();
+    for (let second = 0; second < 30; second++) {
+      side.sample({ 0: { rtt: 40 }, 1: { rtt: 55 } });
+      side.wait(1_000);
+    }
+    expect(side.current).toBe(1);
+  });
+
   it('leaves a direct path that loses over 5 % of 200 packets, not one that loses less or too few to tell', () => {
     for (const [sent, lost, leaves] of [
       [200, 11, true],
@@ -108,6 +125,16 @@ describe('a session', () => {
       side.sample({ 0: { rtt: 40 }, 1: { rtt: 10, sent: 1000 + sent, lost } });
       expect(side.current, `${lost} of ${sent}`).toBe(leaves ? 0 : 1);
     }
+  });
+
+  it('does not take a path that lost packets again before a minute is over', () => {
+    const side = direct();
+    side.sample({ 0: { rtt: 40 }, 1: { rtt: 10 } });
+    side.sample({ 0: { rtt: 40 }, 1: { rtt: 10, sent: 1000, lost: 500 } });
+    side.wait(59_999);
+    expect(side.current).toBe(0);
+    side.wait(1);
+    expect(side.current).toBe(1);
   });
 
   it('is on the relay as soon as the direct path dies, and probes at once', () => {
@@ -141,6 +168,15 @@ describe('a session', () => {
     }
   });
 
+  it('does not hold off an address whose path dies less than twice within a minute', () => {
+    const side = direct();
+    for (let i = 0; i < 4; i++) {
+      side.flap(1);
+      expect(side.current).toBe(1);
+      side.wait(60_001);
+    }
+  });
+
   it('uses a direct path that is held off or slow when there is no relay, and goes on without either', () => {
     const side = direct();
     side.flap(1);
@@ -166,6 +202,19 @@ describe('a session', () => {
     }
     // The first, to the direct path, was one of them.
     expect(switches).toBe(5);
+  });
+
+  it('does not leave the relay more than six times a minute, for whatever paths a peer opens and closes', () => {
+    const side = ready();
+    let taken = 0;
+    for (let path = 1; path <= 20; path++) {
+      side.take({ type: 'path-opened', path, remote: `203.0.113.5:${path}` });
+      side.sample({ 0: { rtt: 40 }, [path]: { rtt: 10 } });
+      if (side.current === path) taken++;
+      side.take({ type: 'path-closed', path });
+      side.wait(1_000);
+    }
+    expect(taken).toBe(6);
   });
 
   it('closes direct paths beyond four, never the one in use', () => {
