@@ -77,6 +77,13 @@ describe('own candidates', () => {
     expect(own({ local, settings: none }).list).toEqual([]);
   });
 
+  it('of a machine with many addresses still have room for what intermediates saw', () => {
+    const local = Array.from({ length: 30 }, (_, i) => on('eth0', `198.51.100.${i + 1}`));
+    const { list } = own({ local, observed: { i1: '203.0.113.1:5000' } });
+    expect(list).toHaveLength(7);
+    expect(list).toContain('203.0.113.1:5000');
+  });
+
   it('have no port before there is a socket', () => {
     expect(own({ local: [on('eth0', '198.51.100.5')], port: 0, addresses: ['203.0.113.9'] }).list).toEqual(
       [],
@@ -87,8 +94,8 @@ describe('own candidates', () => {
     const ip = fc.oneof(fc.ipV4(), fc.ipV6());
     fc.assert(
       fc.property(
-        fc.array(ip, { maxLength: 60 }),
-        fc.array(fc.ipV4(), { maxLength: 30 }),
+        fc.array(ip, { maxLength: 60, size: 'max' }),
+        fc.array(fc.ipV4(), { maxLength: 30, size: 'max' }),
         fc.boolean(),
         (hosts, seen, allowPrivate) => {
           const observed = Object.fromEntries(seen.map((address, i) => [`i${i}`, `${address}:${i + 1}`]));

@@ -84,9 +84,14 @@ describe('a session', () => {
       side.sample({ 0: { rtt: 40 }, 1: { rtt: 20 }, 2: { rtt: second % 4 === 3 ? 18 : 10 } });
       side.wait(1_000);
     }
-    for (let second = 0; second < 30; second++) {
-      side.sample({ 0: { rtt: 40 }, 1: { rtt: 14 }, 2: { rtt: 10 } });
-      side.wait(1_000);
+    for (const [rtt, other] of [
+      [14, 10],
+      [100, 85],
+    ] as const) {
+      for (let second = 0; second < 30; second++) {
+        side.sample({ 0: { rtt: 400 }, 1: { rtt }, 2: { rtt: other } });
+        side.wait(1_000);
+      }
     }
     expect(side.current).toBe(1);
   });
@@ -235,6 +240,11 @@ describe('a session', () => {
     expect(outputs).toContainEqual({ type: 'probe' });
   });
 
+  it('does not probe by itself while a direct path is in use', () => {
+    const side = direct();
+    expect(side.wait(1_000_000).filter(({ type }) => type === 'probe')).toEqual([]);
+  });
+
   it('probes again when either side shows other addresses', () => {
     const side = ready();
     expect(side.take({ type: 'remote-candidates', addresses: [REMOTE6] })).toContainEqual({ type: 'probe' });
@@ -363,9 +373,10 @@ describe('a connector', () => {
     const side = new Side('connector', 'allow');
     side.start();
     for (const path of [1, 2]) side.take({ type: 'path-opened', path, remote: `198.51.100.20:${path}` });
-    side.take({ type: 'path-status', path: 2, backup: false });
-    side.take({ type: 'path-status', path: 1, backup: false });
-    expect(side.current).toBe(1);
+    for (const path of [2, 1, 2]) {
+      side.take({ type: 'path-status', path, backup: false });
+      expect(side.current).toBe(path);
+    }
   });
 
   it('whose own snapshot denies closes what the agent opens', () => {
