@@ -296,7 +296,7 @@ describe('a policy', () => {
     expect(side.verdict().path).toBe('waiting');
     side.wait(1);
     expect(side.verdict()).toMatchObject({ path: 'none', reason: 'probe-timed-out' });
-    expect(side.core.mayCarryFlows()).toBe(false);
+    expect([side.core.mayCarryFlows(), side.core.mayCarryFlows('allow')]).toEqual([false, false]);
     const outputs = side.take({ type: 'path-opened', path: 1, remote: REMOTE });
     expect(outputs).toContainEqual({ type: 'prefer', path: 1 });
     expect(outputs).toContainEqual({ type: 'flows', may: true });

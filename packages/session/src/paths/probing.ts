@@ -1,7 +1,7 @@
 import type { PathTuning } from './io.ts';
 
 /** Why a round is started; counted. */
-export type ProbeCause = 'candidates' | 'schedule' | 'network' | 'lost' | 'policy';
+export type ProbeCause = 'candidates' | 'schedule' | 'network' | 'lost';
 
 /**
  * When to probe: at once after `restart`, then at growing, jittered intervals until `stop`; never more than a token
