@@ -72,7 +72,7 @@ export type PathOutput =
     }
   /** Flows may run, or must wait: policy requires a direct path. See `mayCarryFlows`. */
   | { readonly type: 'flows'; readonly may: boolean }
-  | { readonly type: 'verdict-changed'; readonly verdict: PathVerdict }
+  | { readonly type: 'verdict-changed'; readonly verdict: PathCoreVerdict }
   | EventOutput
   | CountOutput;
 
@@ -128,8 +128,8 @@ export type PathReason =
   /** Neither the relay nor a direct path. */
   | 'no-path';
 
-/** How a session travels, and if not directly, why and what would help. */
-export interface PathVerdict {
+/** How a session travels, and if not directly, why and what would help; `PathVerdict` is what `ztna status` shows of it. */
+export interface PathCoreVerdict {
   /** `waiting`, `none`: no flow runs; policy requires a direct path that is not there yet, or at all; or no path lives. */
   readonly path: 'direct' | 'relayed' | 'waiting' | 'none';
   /** When it became so, by the clock of `now`. */
