@@ -17,7 +17,8 @@ import {
   type TenantName,
   type TrustDomain,
 } from '@ztna/wire';
-import type { Configuration, ConfiguredService } from './document/configuration.ts';
+import { strictest } from './direct.ts';
+import type { Configuration, ConfiguredService, ConfiguredSite } from './document/configuration.ts';
 
 /** What the document means for one component. */
 export interface Compiled {
@@ -51,7 +52,7 @@ export function compile(configuration: Configuration): Compiled[] {
     ...configuration.sites.flatMap((site) =>
       site.connectors.map((name) => ({
         audience: ids.connector(`${site.name}/${name}`),
-        content: connectorContent(`${site.name}/${name}`),
+        content: connectorContent(site, `${site.name}/${name}`),
       })),
     ),
     ...configuration.agents.map(({ name, subject }) => ({
@@ -66,31 +67,32 @@ export function compile(configuration: Configuration): Compiled[] {
       name: service.name as ServiceName,
       connectors: service.connectors.map(ids.connector),
     }));
-    return { role: 'intermediate', ...shared, services, rules };
+    const blind = rules.map((rule) => ({ ...rule, direct: 'allow' as const }));
+    return { role: 'intermediate', ...shared, services, rules: blind };
   }
 
-  function connectorContent(place: string): ConnectorContent {
+  function connectorContent(site: ConfiguredSite, place: string): ConnectorContent {
     const own = configuration.services.filter((service) => service.connectors.includes(place));
     const services = own.map((service) => ({
       name: service.name as ServiceName,
       targets: service.ports.map((port) => ({ ...port, backend: hostPort(port.backend) })),
+      direct: service.direct,
     }));
-    return { role: 'connector', ...shared, services, rules: narrowRules(rules, own) };
+    const { showPrivateAddresses } = site;
+    return { role: 'connector', ...shared, services, rules: narrowRules(rules, own), showPrivateAddresses };
   }
 
   function agentContent(name: string, subject: string): AgentContent {
     const id = ids.agent(name);
-    const reachable = new Set<string>(
-      rules
-        .filter((rule) => rule.principals.some(({ agent }) => agent === id))
-        .flatMap((rule) => rule.services),
-    );
+    const own = rules.filter((rule) => rule.principals.some(({ agent }) => agent === id));
+    const reachable = new Set<string>(own.flatMap((rule) => rule.services));
     const services = configuration.services
       .filter((service) => reachable.has(service.name))
       .map((service) => ({
         name: service.name as ServiceName,
         ports: service.ports.map(({ transport, port }) => ({ transport, port })),
         connectors: service.connectors.map(ids.connector),
+        direct: strictest([service.direct, ...directOf(own, service.name)]),
       }));
     return { role: 'agent', ...shared, services, subject: subject as SubjectName };
   }
@@ -128,9 +130,18 @@ function compileRules(configuration: Configuration, agentId: (name: string) => S
       const principals = configuration.agents
         .filter(({ name, subject }) => agents.has(name) || subjects.has(subject))
         .map(({ name, subject }): Principal => ({ agent: agentId(name), subject: subject as SubjectName }));
-      return { name: policy.name, principals, services: policy.services as readonly ServiceName[] };
+      return {
+        name: policy.name,
+        principals,
+        services: policy.services as readonly ServiceName[],
+        direct: policy.direct,
+      };
     })
     .filter((rule) => rule.principals.length > 0 && rule.services.length > 0);
+}
+
+function directOf(rules: readonly PolicyRule[], service: string) {
+  return rules.filter((rule) => rule.services.some((name) => name === service)).map((rule) => rule.direct);
 }
 
 function narrowRules(rules: readonly PolicyRule[], own: readonly ConfiguredService[]): PolicyRule[] {

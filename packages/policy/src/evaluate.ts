@@ -123,12 +123,21 @@ export function mayBeServedBy(
   return { allowed: true, rule: 'snapshot', service: found };
 }
 
-function ruleFor(rules: readonly PolicyRule[], who: Requester, service: ServiceName): PolicyRule | undefined {
-  return rules.find(
+/** The rules by which somebody may reach a service. Any one is enough to reach it; conditions of all apply. */
+export function rulesFor(
+  rules: readonly PolicyRule[],
+  who: Requester,
+  service: ServiceName,
+): readonly PolicyRule[] {
+  return rules.filter(
     (rule) =>
       rule.services.includes(service) &&
       rule.principals.some(({ agent, subject }) => agent === who.agent && subject === who.subject),
   );
+}
+
+function ruleFor(rules: readonly PolicyRule[], who: Requester, service: ServiceName): PolicyRule | undefined {
+  return rulesFor(rules, who, service)[0];
 }
 
 function deny(reason: DenyReason): Deny {

@@ -14,6 +14,7 @@ export {
 } from './grant.ts';
 export * from './host-port.ts';
 export * from './ids.ts';
+export * from './path.ts';
 export * from './prefix.ts';
 export * from './reassembler.ts';
 export * from './registry.ts';

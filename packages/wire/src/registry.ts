@@ -10,6 +10,8 @@
  *     one bidirectional stream per flow
  *       agent →                    [length varint, FlowOpen][TCP bytes]      proto/ztna/v2/flow.proto
  *       ← connector                [length varint, FlowResult][TCP bytes]
+ *     one unidirectional stream per side, optional
+ *       both →                     [length varint, PathHello]*               proto/ztna/v2/path.proto
  *     datagram of a UDP flow       [0x30, flow id varint, payload]
  *     datagram, in pieces          [0x31, flow id varint, packet id u16, index|last u8, bytes]
  *
@@ -109,6 +111,12 @@ export const LIMITS = {
   controlMessage: 64 * 1024,
   /** One FlowOpen or FlowResult, without its length prefix. */
   flowHeader: 4 * 1024,
+  /** One PathHello, without its length prefix. */
+  pathHello: 256,
+  /** PathHellos of one side within a minute; more are not read. */
+  pathHellosPerMinute: 30,
+  /** Addresses that one side shows to the other. */
+  candidates: 16,
   /** One SnapshotEnvelope. */
   snapshotEnvelope: 4 * 1024 * 1024,
   /** The Snapshot in it: leaves room for signature and signer. */

@@ -1,6 +1,6 @@
 import { Fields, memberId } from './fields.ts';
 import type * as proto from './gen/ztna/v2/snapshot_pb.ts';
-import { Transport } from './gen/ztna/v2/snapshot_pb.ts';
+import { DirectPaths, Transport } from './gen/ztna/v2/snapshot_pb.ts';
 import { parseHostPort } from './host-port.ts';
 import {
   parseComponentName,
@@ -84,6 +84,7 @@ function readAgent(content: proto.AgentContent, scope: Scope): Result<snapshot.A
       name: inner.id('name', service.name, parseServiceName),
       ports: inner.unique('ports', service.ports, LIST, readPort, portKey),
       connectors: inner.list('connectors', service.connectors, LIST, memberId(scope, 'connector')),
+      direct: readDirect(service.direct),
     });
   }
 }
@@ -95,6 +96,7 @@ function readConnector(content: proto.ConnectorContent, scope: Scope): Result<sn
     ...shared(content, scope, fields),
     services: fields.unique('services', content.services, LIST, readService, nameOf),
     rules: fields.unique('rules', content.rules, LIST, (rule) => readRule(rule, scope), nameOf),
+    showPrivateAddresses: content.showPrivateAddresses,
   });
 
   function readService(service: proto.ConnectorService): Result<snapshot.ConnectorService> {
@@ -102,6 +104,7 @@ function readConnector(content: proto.ConnectorContent, scope: Scope): Result<sn
     return inner.finish({
       name: inner.id('name', service.name, parseServiceName),
       targets: inner.unique('targets', service.targets, LIST, readTarget, portKey),
+      direct: readDirect(service.direct),
     });
   }
 }
@@ -160,6 +163,7 @@ function readRule(rule: proto.PolicyRule, scope: Scope): Result<snapshot.PolicyR
       });
     }),
     services: fields.list('services', rule.services, LIST, parseServiceName),
+    direct: readDirect(rule.direct),
   });
 }
 
@@ -179,6 +183,18 @@ function readTarget(target: proto.Target): Result<snapshot.Target> {
     backend: fields.id('backend', target.backend, parseHostPort),
     allowLocal: target.allowLocal,
   });
+}
+
+/** Values without a name were refused by the decoder; whatever else is not understood is the strictest. */
+function readDirect(direct: DirectPaths): snapshot.DirectPaths {
+  switch (direct) {
+    case DirectPaths.UNSPECIFIED:
+      return 'allow';
+    case DirectPaths.REQUIRE:
+      return 'require';
+    default:
+      return 'deny';
+  }
 }
 
 function readTransport(transport: Transport, fields: Fields): snapshot.TransportProtocol {

@@ -1,7 +1,8 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { type Snapshot as Proto, SnapshotSchema, Transport } from './gen/ztna/v2/snapshot_pb.ts';
+import { DirectPaths, type Snapshot as Proto, SnapshotSchema, Transport } from './gen/ztna/v2/snapshot_pb.ts';
 import { formatHostPort } from './host-port.ts';
 import type {
+  DirectPaths as Direct,
   IntermediateEntry,
   PolicyRule,
   Snapshot,
@@ -34,15 +35,16 @@ function writeContent(content: SnapshotContent): ContentInit {
   };
   switch (content.role) {
     case 'agent': {
-      const services = content.services.map(({ name, ports, connectors }) => ({
+      const services = content.services.map(({ name, ports, connectors, direct }) => ({
         name,
         ports: ports.map(({ transport, port }) => ({ transport: writeTransport(transport), port })),
         connectors: [...connectors],
+        direct: writeDirect(direct),
       }));
       return { case: 'agent', value: { ...common, services, subject: content.subject } };
     }
     case 'connector': {
-      const services = content.services.map(({ name, targets }) => ({
+      const services = content.services.map(({ name, targets, direct }) => ({
         name,
         targets: targets.map(({ transport, port, backend, allowLocal }) => ({
           transport: writeTransport(transport),
@@ -50,8 +52,11 @@ function writeContent(content: SnapshotContent): ContentInit {
           backend: formatHostPort(backend),
           allowLocal,
         })),
+        direct: writeDirect(direct),
       }));
-      return { case: 'connector', value: { ...common, services, rules: content.rules.map(writeRule) } };
+      const { showPrivateAddresses } = content;
+      const rules = content.rules.map(writeRule);
+      return { case: 'connector', value: { ...common, services, rules, showPrivateAddresses } };
     }
     case 'intermediate': {
       const services = content.services.map(({ name, connectors }) => ({
@@ -69,12 +74,26 @@ function writeEntry({ name, id, addresses }: IntermediateEntry) {
   return { name, id, addresses: addresses.map(formatHostPort) };
 }
 
-function writeRule({ name, principals, services }: PolicyRule) {
+function writeRule({ name, principals, services, direct }: PolicyRule) {
   return {
     name,
     principals: principals.map(({ agent, subject }) => ({ agent, subject })),
     services: [...services],
+    direct: writeDirect(direct),
   };
+}
+
+function writeDirect(direct: Direct): DirectPaths {
+  switch (direct) {
+    case 'allow':
+      return DirectPaths.UNSPECIFIED;
+    case 'deny':
+      return DirectPaths.DENY;
+    case 'require':
+      return DirectPaths.REQUIRE;
+    default:
+      return direct satisfies never;
+  }
 }
 
 function writeTransport(transport: TransportProtocol): Transport {

@@ -57,6 +57,9 @@ export interface IntermediateEntry {
   readonly addresses: readonly HostPort[];
 }
 
+/** Whether sessions may use direct paths: deny is stricter than require, require than allow. */
+export type DirectPaths = 'allow' | 'deny' | 'require';
+
 export interface AgentContent {
   readonly role: 'agent';
   readonly intermediates: readonly IntermediateEntry[];
@@ -71,6 +74,8 @@ export interface AgentService {
   readonly ports: readonly ServicePort[];
   /** The connectors that may serve it. The inner handshake must match one. */
   readonly connectors: readonly SpiffeId[];
+  /** The strictest of the service and of the rules by which this agent may reach it. */
+  readonly direct: DirectPaths;
 }
 
 export interface ServicePort {
@@ -84,11 +89,15 @@ export interface ConnectorContent {
   readonly services: readonly ConnectorService[];
   readonly rules: readonly PolicyRule[];
   readonly revoked: readonly SpiffeId[];
+  /** Private addresses (RFC 1918, ULA) may be shown to agents: the site opted in. */
+  readonly showPrivateAddresses: boolean;
 }
 
 export interface ConnectorService {
   readonly name: ServiceName;
   readonly targets: readonly Target[];
+  /** Narrows what the rules say. */
+  readonly direct: DirectPaths;
 }
 
 export interface Target {
@@ -118,6 +127,8 @@ export interface PolicyRule {
   readonly name: string;
   readonly principals: readonly Principal[];
   readonly services: readonly ServiceName[];
+  /** Of sessions that carry one of the services. Always `allow` at an intermediate, which has no say in paths. */
+  readonly direct: DirectPaths;
 }
 
 /** A device and who is behind it. */

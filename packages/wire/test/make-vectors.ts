@@ -9,6 +9,7 @@ import {
   encodeFlowResult,
   encodeFrame,
   encodeGrant,
+  encodePathHello,
   encodeSignedGrant,
   encodeSnapshot,
   encodeSnapshotEnvelope,
@@ -19,7 +20,15 @@ import {
   wireError,
 } from '../src/index.ts';
 import { toJson } from './json.ts';
-import { controlMessages, flowOpens, grant, signedGrant, snapshots } from './samples.ts';
+import {
+  controlMessages,
+  directSnapshots,
+  flowOpens,
+  grant,
+  pathHellos,
+  signedGrant,
+  snapshots,
+} from './samples.ts';
 
 const flowResults = [{}, { error: wireError('backend-refused', 'web refused port 443: is it running?') }];
 const [agentSnapshot] = snapshots;
@@ -38,6 +47,10 @@ const valid = [
   vector('grant', 'two services', encodeGrant(grant), grant),
   vector('signed-grant', 'placeholder signature', encodeSignedGrant(signedGrant), signedGrant),
   ...snapshots.map((m) => vector('snapshot', m.content.role, encodeSnapshot(m), m)),
+  ...directSnapshots.map((m) =>
+    vector('snapshot', `${m.content.role} with conditions on paths`, encodeSnapshot(m), m),
+  ),
+  ...pathHellos.map((m) => vector('path-hello', m.nat, encodePathHello(m), m)),
   vector('snapshot-envelope', 'placeholder signature', encodeSnapshotEnvelope(envelope), envelope),
 ];
 
@@ -61,6 +74,10 @@ const invalid = [
   bad('snapshot', 'unknown field 99', `${toHex(snapshotBytes)}980601`, 'unknown-field'),
   bad('snapshot', 'unknown field inside an intermediate', '4a050a03980601', 'unknown-field'),
   bad('snapshot', 'unknown transport', '4a06120412020803', 'unknown-field'),
+  bad('snapshot', 'unknown policy for direct paths', '4a06120420030a00', 'unknown-field'),
+  bad('path-hello', '17 candidates', '1811', 'out-of-range'),
+  bad('path-hello', 'cut off', '08', 'malformed'),
+  bad('path-hello', 'over its limit', `2afd01${'00'.repeat(254)}`, 'too-large'),
   bad('snapshot-envelope', 'unknown field', '980601', 'unknown-field'),
 ];
 

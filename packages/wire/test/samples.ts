@@ -15,6 +15,7 @@ import {
   parseTraceId,
   parseTrustDomain,
 } from '../src/ids.ts';
+import type { PathHello } from '../src/path.ts';
 import type { Result } from '../src/result.ts';
 import type { Snapshot } from '../src/snapshot.ts';
 import { parseSpiffeId } from '../src/spiffe.ts';
@@ -127,7 +128,14 @@ const shared = {
   intermediates: [entry],
   revoked: [must(parseSpiffeId('spiffe://example.test/default/agent/lost'))],
 };
-const rules = [{ name: 'People reach the web', principals: [{ agent, subject: alice }], services: [web] }];
+const rules = [
+  {
+    name: 'People reach the web',
+    principals: [{ agent, subject: alice }],
+    services: [web],
+    direct: 'allow' as const,
+  },
+];
 
 export const snapshots: readonly Snapshot[] = [
   {
@@ -136,7 +144,9 @@ export const snapshots: readonly Snapshot[] = [
     content: {
       role: 'agent',
       ...shared,
-      services: [{ name: web, ports: [{ transport: 'tcp', port: 443 }], connectors: [connector] }],
+      services: [
+        { name: web, ports: [{ transport: 'tcp', port: 443 }], connectors: [connector], direct: 'allow' },
+      ],
       subject: alice,
     },
   },
@@ -152,9 +162,11 @@ export const snapshots: readonly Snapshot[] = [
           targets: [
             { transport: 'tcp', port: 443, backend: { host: '127.0.0.1', port: 8443 }, allowLocal: true },
           ],
+          direct: 'allow',
         },
       ],
       rules,
+      showPrivateAddresses: false,
     },
   },
   {
@@ -162,4 +174,39 @@ export const snapshots: readonly Snapshot[] = [
     audience: intermediate,
     content: { role: 'intermediate', ...shared, services: [{ name: web, connectors: [connector] }], rules },
   },
+];
+
+/** What older components must refuse: conditions on paths. */
+export const directSnapshots: readonly Snapshot[] = [
+  {
+    ...common,
+    audience: agent,
+    content: {
+      role: 'agent',
+      ...shared,
+      services: [
+        { name: web, ports: [], connectors: [connector], direct: 'require' },
+        { name: dns, ports: [], connectors: [connector], direct: 'deny' },
+      ],
+      subject: alice,
+    },
+  },
+  {
+    ...common,
+    audience: connector,
+    content: {
+      role: 'connector',
+      ...shared,
+      services: [{ name: web, targets: [], direct: 'require' }],
+      rules: [{ name: 'relayed', principals: [{ agent, subject: alice }], services: [web], direct: 'deny' }],
+      showPrivateAddresses: true,
+    },
+  },
+];
+
+export const pathHellos: readonly PathHello[] = [
+  { nat: 'unknown', directAllowed: false, candidates: 0 },
+  { nat: 'none', directAllowed: true, candidates: 16 },
+  { nat: 'endpoint-independent', directAllowed: true, candidates: 3 },
+  { nat: 'destination-dependent', directAllowed: true, candidates: 1 },
 ];

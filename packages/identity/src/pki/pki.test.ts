@@ -257,6 +257,22 @@ describe('show', () => {
     writeFileSync(join(home, 'x'), 'hello');
     expect(() => describeFile(join(home, 'x'))).toThrow('neither');
   });
+
+  it('says what narrows the use of direct paths, and that a site shows its private addresses', () => {
+    const narrowed = document();
+    sign({
+      ...narrowed,
+      sites: [{ name: 'berlin', connectors: ['c1'], showPrivateAddresses: true }],
+      services: narrowed.services.map((service) => ({ ...service, direct: 'require' })),
+      policies: narrowed.policies.map((policy) => ({ ...policy, direct: 'deny' })),
+    });
+    const shown = (file: string) => formatShown(describeFile(join(home, 'out', file))).join('\n');
+    expect(shown('connector/berlin/c1.snapshot')).toContain('services         web (direct paths: require)');
+    expect(shown('connector/berlin/c1.snapshot')).toContain('-> web (direct paths: deny)');
+    expect(shown('connector/berlin/c1.snapshot')).toContain('shows            its private addresses');
+    expect(shown('agent/laptop.snapshot')).toContain('services         web (direct paths: deny)');
+    expect(shown('intermediate/eu-1.snapshot')).not.toContain('direct');
+  });
 });
 
 function issue(options: Omit<IssueOptions, 'dir' | 'nowMs'> & { nowMs?: number }) {

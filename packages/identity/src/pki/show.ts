@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Snapshot } from '@ztna/wire';
+import type { DirectPaths, Snapshot } from '@ztna/wire';
 import { type Certificate, keyThumbprint, readCertificate } from '../certificate.ts';
 import { readWhole } from '../files.ts';
 import { peekSnapshot } from '../snapshot/envelope.ts';
@@ -80,13 +80,21 @@ function formatSnapshot({ content, ...snapshot }: Snapshot): string[] {
     `  valid            ${at(snapshot.issuedAtMs)} to ${at(snapshot.expiresAtMs)}`,
     ...(content.role === 'agent' ? [`  subject          ${content.subject}`] : []),
     `  intermediates    ${list(content.intermediates.map(({ name }) => name))}`,
-    `  services         ${list(content.services.map(({ name }) => name))}`,
-    ...rules.map(({ name, principals, services }) => {
+    `  services         ${list(content.services.map((service) => service.name + conditions(service)))}`,
+    ...rules.map(({ name, principals, services, ...rule }) => {
       const agents = list(principals.map(({ agent, subject }) => `${agent.split('/').at(-1)} (${subject})`));
-      return `  rule             ${name}: ${agents} -> ${list(services)}`;
+      return `  rule             ${name}: ${agents} -> ${list(services)}${conditions(rule)}`;
     }),
+    ...(content.role === 'connector' && content.showPrivateAddresses
+      ? ['  shows            its private addresses to agents']
+      : []),
     `  revoked          ${list(content.revoked)}`,
   ];
+}
+
+/** What narrows the use of direct paths. */
+function conditions({ direct = 'allow' }: { readonly name?: string; readonly direct?: DirectPaths }): string {
+  return direct === 'allow' ? '' : ` (direct paths: ${direct})`;
 }
 
 function list(items: readonly string[]): string {

@@ -1,3 +1,4 @@
+import type { DirectPaths } from '@ztna/wire';
 import { parseDuration } from '../duration.ts';
 import type { ConfigurationInput, PolicyTestInput } from './schema.ts';
 
@@ -9,7 +10,7 @@ export interface Configuration {
   readonly revision: number;
   readonly validityMs: number;
   readonly intermediates: readonly { readonly name: string; readonly addresses: readonly string[] }[];
-  readonly sites: readonly { readonly name: string; readonly connectors: readonly string[] }[];
+  readonly sites: readonly ConfiguredSite[];
   readonly services: readonly ConfiguredService[];
   readonly agents: readonly { readonly name: string; readonly subject: string }[];
   readonly groups: readonly ({ readonly name: string } & Members)[];
@@ -18,11 +19,18 @@ export interface Configuration {
   readonly tests: readonly PolicyTestInput[];
 }
 
+export interface ConfiguredSite {
+  readonly name: string;
+  readonly connectors: readonly string[];
+  readonly showPrivateAddresses: boolean;
+}
+
 export interface ConfiguredService {
   readonly name: string;
   readonly ports: readonly ConfiguredPort[];
   /** site/name */
   readonly connectors: readonly string[];
+  readonly direct: DirectPaths;
 }
 
 export interface ConfiguredPort {
@@ -41,6 +49,7 @@ export interface ConfiguredPolicy {
   readonly name: string;
   readonly who: Members & { readonly groups: readonly string[] };
   readonly services: readonly string[];
+  readonly direct: DirectPaths;
 }
 
 /** Fills in the defaults of a document that fits the schema. */
@@ -53,11 +62,16 @@ export function normalise(input: ConfigurationInput): Configuration {
     revision: input.revision,
     validityMs: validity.ok ? validity.value : 0,
     intermediates: input.intermediates ?? [],
-    sites: (input.sites ?? []).map((site) => ({ name: site.name, connectors: site.connectors ?? [] })),
+    sites: (input.sites ?? []).map((site) => ({
+      name: site.name,
+      connectors: site.connectors ?? [],
+      showPrivateAddresses: site.showPrivateAddresses ?? false,
+    })),
     services: (input.services ?? []).map((service) => ({
       name: service.name,
       ports: (service.ports ?? []).map((port) => ({ ...port, allowLocal: port.allowLocal ?? false })),
       connectors: service.connectors ?? [],
+      direct: service.direct ?? 'allow',
     })),
     agents: input.agents ?? [],
     groups: (input.groups ?? []).map((group) => ({ name: group.name, ...members(group) })),
@@ -65,6 +79,7 @@ export function normalise(input: ConfigurationInput): Configuration {
       name: policy.name,
       who: { ...members(policy.who), groups: policy.who.groups ?? [] },
       services: policy.services ?? [],
+      direct: policy.direct ?? 'allow',
     })),
     revoked: input.revoked ?? [],
     tests: input.tests ?? [],

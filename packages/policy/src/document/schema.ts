@@ -23,6 +23,13 @@ const subject = Type.String({
   pattern: '^[!-~]{1,255}$',
   description: 'The user or workload behind an agent, e.g. alice@corp.example. No spaces.',
 });
+const direct = (of: string) =>
+  Type.Optional(
+    Type.Enum(['allow', 'deny', 'require'], {
+      default: 'allow',
+      description: `Whether sessions ${of} may use direct paths. deny: over relays only. require: flows run over a direct path only. The strictest that applies wins: deny, then require, then allow.`,
+    }),
+  );
 const port = Type.Integer({ minimum: 1, maximum: 65535 });
 
 const Intermediate = Type.Object(
@@ -41,6 +48,13 @@ const Site = Type.Object(
   {
     name: name('Name in the SPIFFE ids of its connectors.'),
     connectors: list(name('Name of a connector.'), 256, 'Connectors that stand at this site.'),
+    showPrivateAddresses: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          'Lets its connectors show private addresses (RFC 1918, ULA) to agents, for direct paths inside one network.',
+      }),
+    ),
   },
   closed,
 );
@@ -72,6 +86,7 @@ const Service = Type.Object(
       256,
       'Who may serve it, as site/name. No connector, no service.',
     ),
+    direct: direct('that carry it'),
   },
   closed,
 );
@@ -90,6 +105,7 @@ const Policy = Type.Object(
     name: name('Name of the rule; flow records and decisions show it.'),
     who: Type.Object({ ...whoFields, groups: list(name('Name of a group.'), 1000, 'Groups.') }, closed),
     services: list(serviceName, 10_000, 'What they may reach.'),
+    direct: direct('under this policy'),
   },
   closed,
 );

@@ -3,6 +3,7 @@ import type { Check } from './load.ts';
 import {
   checkTransport,
   control,
+  direct,
   draft7,
   drain,
   editorSchema,
@@ -38,6 +39,7 @@ export const agentSchema = {
     'openTimeoutMs',
     'udpIdleTimeoutMs',
     'limits',
+    'direct',
     'transport',
     'drain',
     'log',
@@ -126,6 +128,7 @@ export const agentSchema = {
         },
       },
     },
+    direct,
     transport,
     drain,
     log,

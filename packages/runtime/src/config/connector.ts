@@ -3,6 +3,7 @@ import type { Check } from './load.ts';
 import {
   checkTransport,
   control,
+  direct,
   draft7,
   drain,
   editorSchema,
@@ -38,6 +39,7 @@ export const connectorSchema = {
     'dialTimeoutMs',
     'udpIdleTimeoutMs',
     'limits',
+    'direct',
     'transport',
     'drain',
     'log',
@@ -147,6 +149,7 @@ export const connectorSchema = {
         },
       },
     },
+    direct,
     transport,
     drain,
     log,

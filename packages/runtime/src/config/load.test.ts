@@ -1,7 +1,14 @@
 import { mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { ConfigError, checkIntermediate, intermediateSchema, loadConfig, parseConfig } from './index.ts';
+import {
+  ConfigError,
+  checkIntermediate,
+  connectorSchema,
+  intermediateSchema,
+  loadConfig,
+  parseConfig,
+} from './index.ts';
 
 const minimal = `
 identity: { certificateFile: cert.pem, privateKeyFile: /keys/key.pem }
@@ -101,6 +108,29 @@ test('a configuration that is not there, or a folder, is a fault of the configur
     message: 'cannot read the configuration file /nowhere.yaml: no such file or directory',
   });
   await expect(loadConfig('/tmp', intermediateSchema)).rejects.toThrow('it is a directory');
+});
+
+test('direct paths are on, with no address of containers, virtual machines and overlay networks', () => {
+  const { value } = parseConfig(minimal, 'c.yaml', '/etc/ztna/c.yaml', connectorSchema);
+  expect(value.direct).toMatchObject({ enabled: true, portMapping: true, addresses: [] });
+  expect(value.direct.interfaces.allow).toEqual(['*']);
+  expect(value.direct.interfaces.deny).toEqual(expect.arrayContaining(['docker*', 'wg*', 'tun*', 'ztna*']));
+});
+
+test.each([
+  ['203.0.113.7', true],
+  ['203.0.113.7:4433', true],
+  ['2001:db8::7', true],
+  ['[2001:db8::7]:4433', true],
+  ['203.0.113.7:0', false],
+  ['203.0.113.256', false],
+  ['relay.example:4433', false],
+  ['203.0.113.0/24', false],
+])('%s as an address to announce: %s', (address, valid) => {
+  const text = `${minimal}direct: { addresses: ["${address}"] }\n`;
+  const run = () => parseConfig(text, 'c.yaml', '/etc/ztna/c.yaml', connectorSchema);
+  if (valid) expect(run().value.direct.addresses).toEqual([address]);
+  else expect(run).toThrow('is not an address, like 203.0.113.7');
 });
 
 function parse(text: string) {

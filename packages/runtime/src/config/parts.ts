@@ -155,6 +155,70 @@ export function* checkTransport(t: {
   }
 }
 
+/**
+ * Interfaces whose addresses no peer can reach: bridges of containers and virtual machines, other people's overlay
+ * networks, our own TUN device.
+ */
+const innerInterfaces = [
+  ...['docker*', 'br-*', 'veth*', 'cni*', 'cali*', 'flannel*', 'cilium*', 'podman*', 'kube*'],
+  ...['virbr*', 'vnet*', 'vmnet*', 'vboxnet*', 'lxc*', 'lxdbr*'],
+  ...['tun*', 'tap*', 'utun*', 'wg*', 'zt*', 'tailscale*', 'ztna*'],
+];
+
+const interfaceGlob = { type: 'string', maxLength: 64, pattern: '^[!-~]+$' } as const satisfies Schema;
+
+/** Direct paths between agent and connector. */
+export const direct = {
+  type: 'object',
+  description: 'direct paths between agent and connector, past the relay',
+  additionalProperties: false,
+  required: ['enabled', 'interfaces', 'portMapping', 'addresses'],
+  default: {},
+  properties: {
+    enabled: {
+      type: 'boolean',
+      default: true,
+      description: 'false: shows no address and probes nothing; all traffic is relayed',
+    },
+    interfaces: {
+      type: 'object',
+      description: 'network interfaces whose addresses are shown to the other side; loopback never is',
+      additionalProperties: false,
+      required: ['allow', 'deny'],
+      default: {},
+      properties: {
+        allow: {
+          type: 'array',
+          items: interfaceGlob,
+          maxItems: 64,
+          default: ['*'],
+          description: 'names; * stands for any characters; an empty list allows none',
+        },
+        deny: {
+          type: 'array',
+          items: interfaceGlob,
+          maxItems: 64,
+          default: innerInterfaces,
+          description: 'names that are left out although allowed; a list of your own replaces this one',
+        },
+      },
+    },
+    portMapping: {
+      type: 'boolean',
+      default: true,
+      description: 'asks the router for a port mapping (PCP, NAT-PMP, UPnP IGD)',
+    },
+    addresses: {
+      type: 'array',
+      items: { type: 'string', maxLength: 64, format: 'candidate-address' },
+      maxItems: 8,
+      default: [],
+      description:
+        'further addresses at which this component can be reached, for forwards made by hand (an Elastic IP, a router); without a port: that of listen',
+    },
+  },
+} as const satisfies Schema;
+
 /** Association timeout of UDP flows. */
 export const udpIdleTimeoutMs = {
   type: 'integer',

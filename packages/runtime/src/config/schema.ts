@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { parseAddress, parseListenAddress } from '../address.ts';
 
@@ -35,12 +36,21 @@ export const formats: Readonly<Record<string, { test(text: string): boolean; lik
     like: "an address to listen on, like 127.0.0.1:9090, or 'off'",
   },
   'host-port': {
-    test: (text) => (parseAddress(text)?.port ?? 0) > 0,
+    test: (text) => addressWithPort(text) !== undefined,
     like: 'host:port, like example.net:443 or [::1]:443',
   },
   'path-or-off': { test: (text) => text !== '' && !text.includes('\0'), like: "a path, or 'off'" },
+  'candidate-address': {
+    test: (text) => isIP(text) !== 0 || isIP(addressWithPort(text)?.host ?? '') !== 0,
+    like: 'an address, like 203.0.113.7, 203.0.113.7:4433 or [2001:db8::7]:4433',
+  },
   path: { test: (text) => text !== '' && !text.includes('\0'), like: 'a path' },
 };
+
+function addressWithPort(text: string) {
+  const address = parseAddress(text);
+  return address && address.port > 0 ? address : undefined;
+}
 
 /**
  * The schema as it is published and validated: a field with a default need not be there. In the sources such

@@ -86,6 +86,7 @@ export class ControlPlane {
         name: service(wanted),
         ports: [{ transport: 'tcp' as const, port: 80 }],
         connectors: this.#serving(wanted),
+        direct: 'allow' as const,
       }));
     return this.#envelope({
       role: 'agent' as const,
@@ -101,8 +102,15 @@ export class ControlPlane {
       targets: [
         { transport: 'tcp' as const, port: 80, backend: { host: '192.0.2.1', port: 80 }, allowLocal: false },
       ],
+      direct: 'allow' as const,
     }));
-    return this.#envelope({ role: 'connector' as const, services, rules: this.#rules(), ...this.#shared() });
+    return this.#envelope({
+      role: 'connector' as const,
+      services,
+      rules: this.#rules(),
+      showPrivateAddresses: false,
+      ...this.#shared(),
+    });
   }
 
   forIntermediate(): IntermediateSnapshot {
@@ -136,6 +144,7 @@ export class ControlPlane {
         name: pair,
         principals: [{ agent: agentId(agent), subject: subjectOf(agent) }],
         services: [service(name)],
+        direct: 'allow' as const,
       };
     });
   }

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file ztna/v2/snapshot.proto.
  */
 export const file_ztna_v2_snapshot: GenFile = /*@__PURE__*/
-  fileDesc("ChZ6dG5hL3YyL3NuYXBzaG90LnByb3RvEgd6dG5hLnYyIkcKEFNuYXBzaG90RW52ZWxvcGUSEAoIc25hcHNob3QYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMEg4KBnNpZ25lchgDIAEoDCLEAgoIU25hcHNob3QSFAoMdHJ1c3RfZG9tYWluGAEgASgJEg4KBnRlbmFudBgCIAEoCRIQCghhdWRpZW5jZRgDIAEoCRINCgVlcG9jaBgEIAEoBBIQCghyZXZpc2lvbhgFIAEoBBIUCgxpc3N1ZWRfYXRfbXMYBiABKAQSFQoNZXhwaXJlc19hdF9tcxgHIAEoBBIZChFyZXF1aXJlZF9mZWF0dXJlcxgIIAMoCRImCgVhZ2VudBgJIAEoCzIVLnp0bmEudjIuQWdlbnRDb250ZW50SAASLgoJY29ubmVjdG9yGAogASgLMhkuenRuYS52Mi5Db25uZWN0b3JDb250ZW50SAASNAoMaW50ZXJtZWRpYXRlGAsgASgLMhwuenRuYS52Mi5JbnRlcm1lZGlhdGVDb250ZW50SABCCQoHY29udGVudCJAChFJbnRlcm1lZGlhdGVFbnRyeRIMCgRuYW1lGAEgASgJEgoKAmlkGAIgASgJEhEKCWFkZHJlc3NlcxgDIAMoCSKMAQoMQWdlbnRDb250ZW50EjEKDWludGVybWVkaWF0ZXMYASADKAsyGi56dG5hLnYyLkludGVybWVkaWF0ZUVudHJ5EicKCHNlcnZpY2VzGAIgAygLMhUuenRuYS52Mi5BZ2VudFNlcnZpY2USDwoHcmV2b2tlZBgDIAMoCRIPCgdzdWJqZWN0GAQgASgJIlUKDEFnZW50U2VydmljZRIMCgRuYW1lGAEgASgJEiMKBXBvcnRzGAIgAygLMhQuenRuYS52Mi5TZXJ2aWNlUG9ydBISCgpjb25uZWN0b3JzGAMgAygJIkIKC1NlcnZpY2VQb3J0EiUKCXRyYW5zcG9ydBgBIAEoDjISLnp0bmEudjIuVHJhbnNwb3J0EgwKBHBvcnQYAiABKA0ipwEKEENvbm5lY3RvckNvbnRlbnQSMQoNaW50ZXJtZWRpYXRlcxgBIAMoCzIaLnp0bmEudjIuSW50ZXJtZWRpYXRlRW50cnkSKwoIc2VydmljZXMYAiADKAsyGS56dG5hLnYyLkNvbm5lY3RvclNlcnZpY2USIgoFcnVsZXMYAyADKAsyEy56dG5hLnYyLlBvbGljeVJ1bGUSDwoHcmV2b2tlZBgEIAMoCSJCChBDb25uZWN0b3JTZXJ2aWNlEgwKBG5hbWUYASABKAkSIAoHdGFyZ2V0cxgCIAMoCzIPLnp0bmEudjIuVGFyZ2V0ImMKBlRhcmdldBIlCgl0cmFuc3BvcnQYASABKA4yEi56dG5hLnYyLlRyYW5zcG9ydBIMCgRwb3J0GAIgASgNEg8KB2JhY2tlbmQYAyABKAkSEwoLYWxsb3dfbG9jYWwYBCABKAgirQEKE0ludGVybWVkaWF0ZUNvbnRlbnQSMQoNaW50ZXJtZWRpYXRlcxgBIAMoCzIaLnp0bmEudjIuSW50ZXJtZWRpYXRlRW50cnkSLgoIc2VydmljZXMYAiADKAsyHC56dG5hLnYyLkludGVybWVkaWF0ZVNlcnZpY2USIgoFcnVsZXMYAyADKAsyEy56dG5hLnYyLlBvbGljeVJ1bGUSDwoHcmV2b2tlZBgEIAMoCSI3ChNJbnRlcm1lZGlhdGVTZXJ2aWNlEgwKBG5hbWUYASABKAkSEgoKY29ubmVjdG9ycxgCIAMoCSJUCgpQb2xpY3lSdWxlEgwKBG5hbWUYASABKAkSJgoKcHJpbmNpcGFscxgCIAMoCzISLnp0bmEudjIuUHJpbmNpcGFsEhAKCHNlcnZpY2VzGAMgAygJIisKCVByaW5jaXBhbBINCgVhZ2VudBgBIAEoCRIPCgdzdWJqZWN0GAIgASgJKkwKCVRyYW5zcG9ydBIZChVUUkFOU1BPUlRfVU5TUEVDSUZJRUQQABIRCg1UUkFOU1BPUlRfVENQEAESEQoNVFJBTlNQT1JUX1VEUBACYgZwcm90bzM");
+  fileDesc("ChZ6dG5hL3YyL3NuYXBzaG90LnByb3RvEgd6dG5hLnYyIkcKEFNuYXBzaG90RW52ZWxvcGUSEAoIc25hcHNob3QYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMEg4KBnNpZ25lchgDIAEoDCLEAgoIU25hcHNob3QSFAoMdHJ1c3RfZG9tYWluGAEgASgJEg4KBnRlbmFudBgCIAEoCRIQCghhdWRpZW5jZRgDIAEoCRINCgVlcG9jaBgEIAEoBBIQCghyZXZpc2lvbhgFIAEoBBIUCgxpc3N1ZWRfYXRfbXMYBiABKAQSFQoNZXhwaXJlc19hdF9tcxgHIAEoBBIZChFyZXF1aXJlZF9mZWF0dXJlcxgIIAMoCRImCgVhZ2VudBgJIAEoCzIVLnp0bmEudjIuQWdlbnRDb250ZW50SAASLgoJY29ubmVjdG9yGAogASgLMhkuenRuYS52Mi5Db25uZWN0b3JDb250ZW50SAASNAoMaW50ZXJtZWRpYXRlGAsgASgLMhwuenRuYS52Mi5JbnRlcm1lZGlhdGVDb250ZW50SABCCQoHY29udGVudCJAChFJbnRlcm1lZGlhdGVFbnRyeRIMCgRuYW1lGAEgASgJEgoKAmlkGAIgASgJEhEKCWFkZHJlc3NlcxgDIAMoCSKMAQoMQWdlbnRDb250ZW50EjEKDWludGVybWVkaWF0ZXMYASADKAsyGi56dG5hLnYyLkludGVybWVkaWF0ZUVudHJ5EicKCHNlcnZpY2VzGAIgAygLMhUuenRuYS52Mi5BZ2VudFNlcnZpY2USDwoHcmV2b2tlZBgDIAMoCRIPCgdzdWJqZWN0GAQgASgJInsKDEFnZW50U2VydmljZRIMCgRuYW1lGAEgASgJEiMKBXBvcnRzGAIgAygLMhQuenRuYS52Mi5TZXJ2aWNlUG9ydBISCgpjb25uZWN0b3JzGAMgAygJEiQKBmRpcmVjdBgEIAEoDjIULnp0bmEudjIuRGlyZWN0UGF0aHMiQgoLU2VydmljZVBvcnQSJQoJdHJhbnNwb3J0GAEgASgOMhIuenRuYS52Mi5UcmFuc3BvcnQSDAoEcG9ydBgCIAEoDSLHAQoQQ29ubmVjdG9yQ29udGVudBIxCg1pbnRlcm1lZGlhdGVzGAEgAygLMhouenRuYS52Mi5JbnRlcm1lZGlhdGVFbnRyeRIrCghzZXJ2aWNlcxgCIAMoCzIZLnp0bmEudjIuQ29ubmVjdG9yU2VydmljZRIiCgVydWxlcxgDIAMoCzITLnp0bmEudjIuUG9saWN5UnVsZRIPCgdyZXZva2VkGAQgAygJEh4KFnNob3dfcHJpdmF0ZV9hZGRyZXNzZXMYBSABKAgiaAoQQ29ubmVjdG9yU2VydmljZRIMCgRuYW1lGAEgASgJEiAKB3RhcmdldHMYAiADKAsyDy56dG5hLnYyLlRhcmdldBIkCgZkaXJlY3QYAyABKA4yFC56dG5hLnYyLkRpcmVjdFBhdGhzImMKBlRhcmdldBIlCgl0cmFuc3BvcnQYASABKA4yEi56dG5hLnYyLlRyYW5zcG9ydBIMCgRwb3J0GAIgASgNEg8KB2JhY2tlbmQYAyABKAkSEwoLYWxsb3dfbG9jYWwYBCABKAgirQEKE0ludGVybWVkaWF0ZUNvbnRlbnQSMQoNaW50ZXJtZWRpYXRlcxgBIAMoCzIaLnp0bmEudjIuSW50ZXJtZWRpYXRlRW50cnkSLgoIc2VydmljZXMYAiADKAsyHC56dG5hLnYyLkludGVybWVkaWF0ZVNlcnZpY2USIgoFcnVsZXMYAyADKAsyEy56dG5hLnYyLlBvbGljeVJ1bGUSDwoHcmV2b2tlZBgEIAMoCSI3ChNJbnRlcm1lZGlhdGVTZXJ2aWNlEgwKBG5hbWUYASABKAkSEgoKY29ubmVjdG9ycxgCIAMoCSJ6CgpQb2xpY3lSdWxlEgwKBG5hbWUYASABKAkSJgoKcHJpbmNpcGFscxgCIAMoCzISLnp0bmEudjIuUHJpbmNpcGFsEhAKCHNlcnZpY2VzGAMgAygJEiQKBmRpcmVjdBgEIAEoDjIULnp0bmEudjIuRGlyZWN0UGF0aHMiKwoJUHJpbmNpcGFsEg0KBWFnZW50GAEgASgJEg8KB3N1YmplY3QYAiABKAkqTAoJVHJhbnNwb3J0EhkKFVRSQU5TUE9SVF9VTlNQRUNJRklFRBAAEhEKDVRSQU5TUE9SVF9UQ1AQARIRCg1UUkFOU1BPUlRfVURQEAIqXAoLRGlyZWN0UGF0aHMSHAoYRElSRUNUX1BBVEhTX1VOU1BFQ0lGSUVEEAASFQoRRElSRUNUX1BBVEhTX0RFTlkQARIYChRESVJFQ1RfUEFUSFNfUkVRVUlSRRACYgZwcm90bzM");
 
 /**
  * @generated from message ztna.v2.SnapshotEnvelope
@@ -213,6 +213,13 @@ export type AgentService = Message<"ztna.v2.AgentService"> & {
    * @generated from field: repeated string connectors = 3;
    */
   connectors: string[];
+
+  /**
+   * The strictest of the service and of the rules by which this agent may reach it. Unspecified: allow.
+   *
+   * @generated from field: ztna.v2.DirectPaths direct = 4;
+   */
+  direct: DirectPaths;
 };
 
 /**
@@ -267,6 +274,13 @@ export type ConnectorContent = Message<"ztna.v2.ConnectorContent"> & {
    * @generated from field: repeated string revoked = 4;
    */
   revoked: string[];
+
+  /**
+   * Private addresses (RFC 1918, ULA) may be shown to agents: the connector's site opted in.
+   *
+   * @generated from field: bool show_private_addresses = 5;
+   */
+  showPrivateAddresses: boolean;
 };
 
 /**
@@ -289,6 +303,13 @@ export type ConnectorService = Message<"ztna.v2.ConnectorService"> & {
    * @generated from field: repeated ztna.v2.Target targets = 2;
    */
   targets: Target[];
+
+  /**
+   * Narrows what the rules say. Unspecified: allow.
+   *
+   * @generated from field: ztna.v2.DirectPaths direct = 3;
+   */
+  direct: DirectPaths;
 };
 
 /**
@@ -412,6 +433,13 @@ export type PolicyRule = Message<"ztna.v2.PolicyRule"> & {
    * @generated from field: repeated string services = 3;
    */
   services: string[];
+
+  /**
+   * Of sessions that carry one of the services. Unspecified: allow. Not given to intermediates.
+   *
+   * @generated from field: ztna.v2.DirectPaths direct = 4;
+   */
+  direct: DirectPaths;
 };
 
 /**
@@ -477,4 +505,45 @@ export type Transport = (typeof Transport)[keyof typeof Transport] | UnknownEnum
  */
 export const TransportSchema: GenEnum<Transport> = /*@__PURE__*/
   enumDesc(file_ztna_v2_snapshot, 0);
+
+/**
+ * Whether sessions may use direct paths. Deny is stricter than require, require than allow. Allow is never
+ * written, so that what narrows nothing is read by components that do not know the field.
+ *
+ * @generated from enum ztna.v2.DirectPaths
+ */
+export const DirectPaths = {
+  /**
+   * @generated from enum value: DIRECT_PATHS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Over relays only.
+   *
+   * @generated from enum value: DIRECT_PATHS_DENY = 1;
+   */
+  DENY: 1,
+
+  /**
+   * Flows run over a direct path only.
+   *
+   * @generated from enum value: DIRECT_PATHS_REQUIRE = 2;
+   */
+  REQUIRE: 2,
+} as const;
+
+/**
+ * Whether sessions may use direct paths. Deny is stricter than require, require than allow. Allow is never
+ * written, so that what narrows nothing is read by components that do not know the field.
+ *
+ * @generated from enum ztna.v2.DirectPaths
+ */
+export type DirectPaths = (typeof DirectPaths)[keyof typeof DirectPaths] | UnknownEnum;
+
+/**
+ * Describes the enum ztna.v2.DirectPaths.
+ */
+export const DirectPathsSchema: GenEnum<DirectPaths> = /*@__PURE__*/
+  enumDesc(file_ztna_v2_snapshot, 1);
 
