@@ -4,6 +4,8 @@ import {
   Component,
   commonStatus,
   coreClock,
+  DirectPaths,
+  directRanges,
   innerClientTransport,
   type LocalListener,
   localInfo,
@@ -85,6 +87,7 @@ class RunningAgent implements Agent {
   readonly #component: Component<'agent'>;
   readonly #core: AgentCore;
   readonly #links: OuterLinks;
+  readonly #direct: DirectPaths;
   readonly #inner: InnerSessions;
   readonly #flows: FlowTable;
   readonly #clock = coreClock();
@@ -101,8 +104,9 @@ class RunningAgent implements Agent {
       async (tried) => this.#rejection(tried) ?? (await whyUnreachable(tried)),
     );
     this.#component = Component.load('agent', config, this.#clock.now());
+    const { busyPollUs } = config.transport;
     this.endpoint = bindEndpoint(
-      { listen: config.listen, ...this.#component.tls, busyPollUs: config.transport.busyPollUs },
+      { listen: config.listen, ...this.#component.tls, busyPollUs, direct: directRanges(config.direct) },
       'listen',
     );
     const input = (event: AgentInput) => {
@@ -115,9 +119,15 @@ class RunningAgent implements Agent {
     this.#links = new OuterLinks({
       ...{ endpoint, input, log, verify: verify('intermediate') },
       transport: outerClientTransport(config.transport),
+      onObserved: (by, address) => this.#direct.setObserved(by, address),
+    });
+    this.#direct = new DirectPaths({
+      ...{ side: 'agent', endpoint, settings: config.direct, clock: this.#clock, log },
+      observe: (output) => this.observer.observe(output),
+      onDirect: (session, inUse) => input({ type: 'direct', session, inUse }),
     });
     this.#inner = new InnerSessions({
-      ...{ endpoint, input, identify: verify('connector') },
+      ...{ endpoint, input, identify: verify('connector'), direct: this.#direct },
       transport: innerClientTransport(config.transport),
     });
     this.#flows = new FlowTable({
@@ -181,7 +191,7 @@ class RunningAgent implements Agent {
       ...{ component: 'agent', ...common, connected },
       intermediates: await this.#links.status(),
       listeners: [...this.listeners],
-      sessions: (await this.#inner.status()).slice(0, MAX_SESSIONS),
+      sessions: this.#inner.status().slice(0, MAX_SESSIONS),
       flows: this.#flows.size,
       events: this.observer.counters(),
     };
@@ -199,6 +209,7 @@ class RunningAgent implements Agent {
   async #close(): Promise<void> {
     this.observer.reached();
     this.#reloader?.[Symbol.dispose]();
+    this.#direct[Symbol.dispose]();
     await this.#operations?.[Symbol.asyncDispose]();
     this.#shell?.input({ type: 'stop', reason: 'the agent stops' });
     let timer: NodeJS.Timeout | undefined;
@@ -230,14 +241,15 @@ class RunningAgent implements Agent {
         if (carrier) this.#inner.rebind(output.session, carrier, output.relayId);
         return;
       }
+      case 'path-policy':
+        return this.#inner.setPathPolicy(output.session, output);
       case 'flow-ready':
         return this.#flows.onReady(output);
       case 'flow-failed':
         return this.#flows.onFailed(output);
       case 'event':
-        return this.observer.event(output);
       case 'count':
-        return this.observer.count(output);
+        return this.observer.observe(output);
       default:
         output satisfies never;
     }

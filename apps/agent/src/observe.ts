@@ -12,7 +12,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   'intermediate.wrong-identity': 'somebody else answers at the address of the intermediate',
   'intermediate.error': 'the intermediate reports an error',
   'intermediate.going-away': 'the intermediate is going away',
-  'session.up': 'session open, path relayed',
+  'session.up': 'session open, at first relayed',
   'session.lost': 'session lost',
   'inner.wrong-identity':
     'the peer at the end of the relay is not the connector that was offered: session refused',
@@ -42,17 +42,15 @@ export class Observer {
     return this.#refusal ?? this.#outages.problem(ANY);
   }
 
-  event({ level, event, fields }: EventOutput): void {
+  observe(output: EventOutput | CountOutput): void {
+    if (output.type === 'count') return this.add(output.metric, output.cause);
+    const { level, event, fields } = output;
     if (event === 'intermediate.connected') this.reached();
     if (event === 'intermediate.refused' || event === 'intermediate.wrong-identity') {
       this.#refusal = refusalOf(event, fields);
       this.#outages.refused(ANY);
     }
     this.#log[level]({ event, ...fields }, SENTENCES[event] ?? event);
-  }
-
-  count({ metric, cause }: CountOutput): void {
-    this.add(metric, cause);
   }
 
   add(metric: string, cause: string, by = 1): void {

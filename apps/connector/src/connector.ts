@@ -4,6 +4,8 @@ import {
   type ConnectorReport,
   commonStatus,
   coreClock,
+  DirectPaths,
+  directRanges,
   innerServerTransport,
   localInfo,
   Outages,
@@ -87,6 +89,7 @@ class RunningConnector implements Connector {
   readonly #shell: CoreShell<ConnectorInput>;
   readonly #links: OuterLinks;
   readonly #outages: Outages;
+  readonly #direct: DirectPaths;
   readonly #inner: InnerSessions;
   readonly #flows: Flows;
   readonly #health: Health;
@@ -129,6 +132,12 @@ class RunningConnector implements Connector {
       verify: (chain) => component.verifyPeer(chain, ['intermediate'], this.#clock.now()),
       input,
       log,
+      onObserved: (by, address) => this.#direct.setObserved(by, address),
+    });
+    this.#direct = new DirectPaths({
+      ...{ side: 'connector', endpoint: this.#endpoint, settings: config.direct, clock: this.#clock, log },
+      observe: (output) => this.#observe(output),
+      onDirect: (session, inUse) => input({ type: 'direct', session, inUse }),
     });
     this.#inner = this.#makeInner(input);
     this.#flows = new Flows({
@@ -210,6 +219,7 @@ class RunningConnector implements Connector {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#reloader[Symbol.dispose]();
     this.#health[Symbol.dispose]();
+    this.#direct[Symbol.dispose]();
     this.#outages[Symbol.dispose]();
     this.#shell.input({ type: 'stop', reason: 'the connector stops' });
     await this.#links.settled();
@@ -226,6 +236,7 @@ class RunningConnector implements Connector {
       input,
       onStream: (session, stream) => void this.#flows.onStream(session, stream),
       log: this.#options.log,
+      direct: this.#direct,
     });
   }
 
@@ -256,6 +267,8 @@ class RunningConnector implements Connector {
         return this.#inner.add(output.session, output.connection, output.relayId);
       case 'rebind-path':
         return this.#inner.rebind(output.session, output.connection, output.relayId);
+      case 'path-policy':
+        return this.#inner.setPathPolicy(output.session, output);
       case 'accept-inner':
         return this.#inner.accept(output.session);
       case 'close-inner':
@@ -304,7 +317,11 @@ class RunningConnector implements Connector {
 function bind(config: ConnectorConfig, component: Component<'connector'>): Endpoint {
   const innerServer = { alpn: [ALPN.SESSION], transport: innerServerTransport(config.transport) };
   const { busyPollUs } = config.transport;
-  return bindEndpoint({ listen: config.listen, ...component.tls, innerServer, busyPollUs }, 'listen');
+  const direct = directRanges(config.direct);
+  return bindEndpoint(
+    { listen: config.listen, ...component.tls, innerServer, busyPollUs, direct },
+    'listen',
+  );
 }
 
 function makeCore(config: ConnectorConfig, component: Component<'connector'>): ConnectorCore {

@@ -1,8 +1,8 @@
 import type { PeerIdentity, PeerRefusal } from '@ztna/identity';
-import { closeReason, closeRefused, closeWith } from '@ztna/link';
+import { closeReason, closeRefused, closeWith, type DirectPaths } from '@ztna/link';
 import type { Connection, Endpoint, QuicStream, VirtualPath } from '@ztna/quic';
 import type { Logger } from '@ztna/runtime';
-import type { ConnectionKey, ConnectorInput } from '@ztna/session';
+import type { ConnectionKey, ConnectorInput, PathPolicy } from '@ztna/session';
 import {
   type RelayId,
   type Result,
@@ -19,11 +19,14 @@ export interface InnerSessionsOptions {
   readonly input: (input: ConnectorInput) => void;
   readonly onStream: (session: SessionUid, stream: QuicStream) => void;
   readonly log: Logger;
+  readonly direct: DirectPaths;
 }
 
 interface InnerSession {
   readonly uid: SessionUid;
   readonly path: VirtualPath;
+  /** Outer connection under the path. */
+  carrier: Connection;
   connection: Connection | undefined;
 }
 
@@ -47,7 +50,7 @@ export class InnerSessions {
     if (!carrier) return; // gone already: the core hears of it, and its timer ends the session
     const prefix = relayPrefix(relayId);
     const path = this.#options.endpoint.addVirtualPath({ carrier, send: prefix, receive: prefix });
-    const session: InnerSession = { uid, path, connection: undefined };
+    const session: InnerSession = { uid, path, carrier, connection: undefined };
     this.#byUid.set(uid, session);
     this.#byPath.set(path.id, session);
   }
@@ -60,7 +63,16 @@ export class InnerSessions {
     if (!session) return this.add(uid, carrierKey, relayId);
     const prefix = relayPrefix(relayId);
     session.path.rebind({ carrier, send: prefix, receive: prefix });
+    session.carrier = carrier;
     session.connection?.ping();
+    this.#options.direct.setCarrier(uid, carrier);
+  }
+
+  /** What the own snapshot says of the session's paths. */
+  setPathPolicy(uid: SessionUid, policy: PathPolicy): void {
+    const session = this.#byUid.get(uid);
+    if (!session?.connection) return;
+    this.#options.direct.setPolicy(uid, policy, session.connection, session.carrier);
   }
 
   /** For `Endpoint.onConnection`: an inner handshake completed on one of the paths. */

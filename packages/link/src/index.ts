@@ -11,6 +11,7 @@ export {
 export { type ConnectAnyOptions, connectAny } from './connect-any.ts';
 export { type ControlOptions, openControl } from './control.ts';
 export { ControlStream, type ControlStreamEvents } from './control-stream.ts';
+export { DirectPaths, type DirectSettings, directRanges } from './direct/direct-paths.ts';
 export { endOrderly } from './end.ts';
 export { warnOfExposedKeys } from './exposed-keys.ts';
 export { localInfo, SOFTWARE_VERSION } from './local-info.ts';

@@ -6,6 +6,7 @@ import {
   ALPN,
   type IntermediateEntry,
   type Result,
+  type SpiffeId,
   type WireError,
   type WireErrorCode,
   wireError,
@@ -26,6 +27,8 @@ export interface OuterLinksOptions {
   /** Takes what happens to the core. */
   readonly input: (input: LinkInput) => void;
   readonly log: Logger;
+  /** How an intermediate sees our socket; undefined: not connected to it any more. */
+  readonly onObserved?: (by: SpiffeId, address: string | undefined) => void;
   readonly resolver?: Resolver;
 }
 
@@ -160,14 +163,19 @@ export class OuterLinks {
   }
 
   #open(link: Link, connection: Connection, identity: PeerIdentity): void {
-    const { input } = this.#options;
+    const { input, onObserved } = this.#options;
     const { key } = link;
-    connection.onEvent = ({ type }) => {
+    connection.onEvent = (event) => {
+      const { type } = event;
+      if (type === 'observed-address') onObserved?.(identity.id, event.address);
       if (type !== 'stalled' && type !== 'recovered') return;
       link.stalled = type === 'stalled';
       input({ type: `outer-${type}`, connection: key });
     };
-    void connection.closed.then((info) => this.#lose(link, closeReason(info), peerCode(info)));
+    void connection.closed.then((info) => {
+      onObserved?.(identity.id, undefined);
+      this.#lose(link, closeReason(info), peerCode(info));
+    });
     connection.accept();
     const stream = connection.openBi();
     if (link.abort.signal.aborted) return connection.close();

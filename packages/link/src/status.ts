@@ -29,14 +29,18 @@ export interface IntermediateStatus {
 }
 
 /** How a session's packets travel: the verdict, its instant as text. */
-export type PathStatus = Omit<PathVerdict, 'since'> & { readonly since: string };
+export type PathStatus = Omit<PathVerdict, 'since' | 'remedy'> & {
+  readonly since: string;
+  readonly remedy?: string;
+};
 
 export interface SessionStatus {
   readonly session: string;
   /** SPIFFE id. */
   readonly connector: string;
   readonly state: 'connecting' | 'up';
-  readonly path: PathStatus;
+  /** Once it is up. */
+  readonly path?: PathStatus;
 }
 
 /** A local port that an agent serves. */

@@ -30,6 +30,8 @@ const RELAY_OVERHEAD = 38;
 const OUTER_CONGESTION = 'cubic';
 const INNER_CONGESTION = 'cubic';
 const INNER_PATHS = 8;
+/** Each side tells the other of its paths on one (docs/protocol.md). */
+const PATH_HELLO_STREAMS = 1;
 const INNER_BIDI_STREAMS = 4_096;
 
 /** Agent or connector towards an intermediate. */
@@ -72,6 +74,6 @@ function inner(settings: TransportSettings): TransportOptions {
     initialMtu: 1200,
     maxMtu: Math.max(1200, settings.maxMtu - RELAY_OVERHEAD),
     multipath: INNER_PATHS,
-    maxUniStreams: 0,
+    maxUniStreams: PATH_HELLO_STREAMS,
   };
 }

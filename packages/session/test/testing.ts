@@ -52,17 +52,28 @@ export function grantFor(plane: ControlPlane, change: Partial<Grant> = {}): Sign
   return plane.sign(intermediateId('relay'))(grant);
 }
 
-/** All outputs that are pending, without events and counters; what is sent must encode. */
+/** All outputs that are pending, without events, counters and path policies; what is sent must encode. */
 export function outputs<O extends { readonly type: string }>(
   core: Core<never, O>,
-): Exclude<O, { type: 'event' | 'count' }>[] {
+): Exclude<O, { type: Quiet }>[] {
+  return allOutputs(core).filter(({ type }) => !isQuiet(type)) as Exclude<O, { type: Quiet }>[];
+}
+
+type Quiet = 'event' | 'count' | 'path-policy';
+
+function isQuiet(type: string): boolean {
+  return type === 'event' || type === 'count' || type === 'path-policy';
+}
+
+/** As `outputs`, and everything else too. */
+export function allOutputs<O extends { readonly type: string }>(core: Core<never, O>): O[] {
   const all: O[] = [];
   for (let output = core.pollOutput(); output; output = core.pollOutput()) {
     if (output.type === 'send')
       encodeControlMessage(
         (output as unknown as { message: Parameters<typeof encodeControlMessage>[0] }).message,
       );
-    if (output.type !== 'event' && output.type !== 'count') all.push(output);
+    all.push(output);
   }
-  return all as Exclude<O, { type: 'event' | 'count' }>[];
+  return all;
 }

@@ -89,7 +89,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   await parts.startIntermediate();
   await parts.startConnector();
   const stack = starting.move();
-  const agentConfig = (more: object = {}) => ({ ...identities.agent.files, ...options.agent, ...more });
+  const agentConfig = (more: object = {}) => ({
+    ...{ ...identities.agent.files, listen: '127.0.0.1:0' },
+    ...{ ...options.agent, ...more },
+  });
   return {
     ...{ pki, logs, backend, agentFiles: identities.agent.files },
     get intermediate() {
@@ -198,7 +201,10 @@ function makeConfigs(
     ...{ listen: `127.0.0.1:${port}`, metrics: { listen: 'off' }, keys: { resetKeyFile, serverId: '01' } },
     ...options.intermediate,
   };
-  const connector = { ...identities.connector.files, metrics: { listen: 'off' }, ...options.connector };
+  const connector = {
+    ...{ ...identities.connector.files, listen: '127.0.0.1:0', metrics: { listen: 'off' } },
+    ...options.connector,
+  };
   return {
     intermediate: parse('intermediate', intermediate, dir, intermediateSchema, checkIntermediate),
     connector: parse('connector', connector, dir, connectorSchema, checkConnector),

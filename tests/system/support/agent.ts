@@ -155,6 +155,7 @@ export class TestAgent implements AsyncDisposable {
         log[output.level](output.fields, output.event);
         return;
       case 'count':
+      case 'path-policy':
         return;
       default:
         output satisfies never;

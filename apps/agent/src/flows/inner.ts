@@ -1,7 +1,16 @@
 import { type PeerRefusal, refusalError } from '@ztna/identity';
-import { closeReason, closeRefused, closeWith, type SessionStatus, ticketName } from '@ztna/link';
+import {
+  closeReason,
+  closeRefused,
+  closeWith,
+  type DirectPaths,
+  instant,
+  type PathStatus,
+  type SessionStatus,
+  ticketName,
+} from '@ztna/link';
 import type { Connection, Endpoint, TransportOptions, VirtualPath } from '@ztna/quic';
-import type { AgentInput, AgentOutput, PeerIdentity } from '@ztna/session';
+import type { AgentInput, AgentOutput, PathPolicy, PathVerdict, PeerIdentity } from '@ztna/session';
 import {
   ALPN,
   type RelayId,
@@ -11,7 +20,6 @@ import {
   type SpiffeId,
   type WireError,
 } from '@ztna/wire';
-import { relayedStatus } from './path.ts';
 
 type OpenInner = Extract<AgentOutput, { type: 'open-inner' }>;
 
@@ -19,11 +27,11 @@ interface InnerSession {
   readonly uid: SessionUid;
   readonly peer: SpiffeId;
   readonly path: VirtualPath;
+  /** Outer connection under the path. */
+  carrier: Connection;
   readonly connecting: AbortController;
   connection: Connection | undefined;
   up: boolean;
-  /** When it began, or came up. */
-  since: number;
 }
 
 export interface InnerDeps {
@@ -32,6 +40,7 @@ export interface InnerDeps {
   /** Who the peer is by its chain, judged now. */
   readonly identify: (chain: readonly Uint8Array[]) => Result<PeerIdentity, PeerRefusal>;
   readonly input: (input: AgentInput) => void;
+  readonly direct: DirectPaths;
 }
 
 /** The inner connections of the sessions: carries out what the core wants of them, and tells it what became of it. */
@@ -48,8 +57,8 @@ export class InnerSessions {
     const prefix = relayPrefix(relayId);
     const path = this.#deps.endpoint.addVirtualPath({ carrier, send: prefix, receive: prefix });
     const session: InnerSession = {
-      ...{ uid, peer, path, connecting: new AbortController() },
-      ...{ connection: undefined, up: false, since: Date.now() },
+      ...{ uid, peer, path, carrier, connecting: new AbortController() },
+      ...{ connection: undefined, up: false },
     };
     this.#sessions.set(uid, session);
     const { endpoint, transport } = this.#deps;
@@ -65,7 +74,6 @@ export class InnerSessions {
     const session = this.#sessions.get(uid);
     if (!session?.connection) return;
     session.up = true;
-    session.since = Date.now();
     session.connection.accept();
   }
 
@@ -83,9 +91,19 @@ export class InnerSessions {
 
   rebind(uid: SessionUid, carrier: Connection, relayId: RelayId): void {
     const session = this.#sessions.get(uid);
+    if (!session) return;
     const prefix = relayPrefix(relayId);
-    session?.path.rebind({ carrier, send: prefix, receive: prefix });
-    session?.connection?.ping();
+    session.path.rebind({ carrier, send: prefix, receive: prefix });
+    session.carrier = carrier;
+    session.connection?.ping();
+    this.#deps.direct.setCarrier(uid, carrier);
+  }
+
+  /** What the own snapshot says of the session's paths. */
+  setPathPolicy(uid: SessionUid, policy: PathPolicy): void {
+    const session = this.#sessions.get(uid);
+    if (!session?.connection) return;
+    this.#deps.direct.setPolicy(uid, policy, session.connection, session.carrier);
   }
 
   /** The inner connection of a session that is up. */
@@ -103,8 +121,12 @@ export class InnerSessions {
     }
   }
 
-  async status(): Promise<SessionStatus[]> {
-    return Promise.all([...this.#sessions.values()].map(describe));
+  status(): SessionStatus[] {
+    return [...this.#sessions.values()].map(({ uid, peer, up }) => {
+      const verdict = this.#deps.direct.verdict(uid);
+      const state = up ? 'up' : 'connecting';
+      return { session: uid, connector: peer, state, ...(verdict && { path: asStatus(verdict) }) };
+    });
   }
 
   #onConnected(session: InnerSession, connection: Connection): void {
@@ -130,7 +152,6 @@ export class InnerSessions {
   }
 }
 
-async function describe({ uid, peer, connection, up, since }: InnerSession): Promise<SessionStatus> {
-  const [path] = connection && !connection.isClosed ? await connection.paths().catch(() => []) : [];
-  return { session: uid, connector: peer, state: up ? 'up' : 'connecting', path: relayedStatus(since, path) };
+function asStatus({ since, remedy, ...verdict }: PathVerdict): PathStatus {
+  return { ...verdict, since: instant(since), ...(remedy && { remedy }) };
 }

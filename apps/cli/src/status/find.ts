@@ -80,7 +80,7 @@ function isStatus(value: unknown): value is ComponentStatus {
   const { intermediates, listeners, sessions } = value;
   return (
     [intermediates, listeners, sessions].every(isListOfObjects) &&
-    (sessions as Record<string, unknown>[]).every(({ path }) => isObject(path))
+    (sessions as Record<string, unknown>[]).every(({ path }) => path === undefined || isObject(path))
   );
 }
 

@@ -77,7 +77,10 @@ function agent(more: Partial<AgentReport> = {}): ComponentStatus {
         ...{ session: '7a64f52b'.repeat(4), connector: 'spiffe://corp.example/default/connector/berlin/c1' },
         ...{
           state: 'up',
-          path: { path: 'relayed', since, reason: 'direct-not-built', rttMs: 20, mtu: 1387 },
+          path: {
+            ...{ path: 'relayed', since, reason: 'probe-timed-out' },
+            ...{ nat: { own: 'unknown' }, rttMs: 20, mtu: 1387 },
+          },
         },
       },
     ],

@@ -81,13 +81,13 @@ function showSessions(sessions: readonly SessionStatus[], now: number): string[]
   const rows = sessions.map(({ session, connector, state, path }) => [
     plain(session).slice(0, 8),
     shortId(connector),
-    state === 'up' ? plain(path.path) : state,
-    path.rttMs === undefined ? '-' : `${path.rttMs} ms`,
-    path.mtu === undefined ? '-' : `${path.mtu}`,
-    ago(path.since, now),
-    plain(path.reason ?? ''),
+    path ? plain(path.path) : state,
+    path?.rttMs === undefined ? '-' : `${path.rttMs} ms`,
+    path?.mtu === undefined ? '-' : `${path.mtu}`,
+    path ? ago(path.since, now) : '-',
+    plain(path?.reason ?? ''),
   ]);
-  const remedies = new Set(sessions.flatMap(({ path }) => path.remedy ?? []));
+  const remedies = new Set(sessions.flatMap(({ path }) => path?.remedy || []));
   return [
     '',
     ...columns([['SESSION', 'CONNECTOR', 'PATH', 'RTT', 'MTU', 'SINCE', 'WHY'], ...rows]),

@@ -4,6 +4,7 @@ import type { LinkInput } from '../link-io.ts';
 import { type AgentSnapshot, isRevoked } from '../snapshot.ts';
 import { type ConnectionKey, type Core, unreachable } from '../types.ts';
 import { attach, onAttached, onAttachFailed, onAttachTimeout } from './attach.ts';
+import { onDirect, tellPathPolicy } from './direct.ts';
 import {
   failDemand,
   onFlowClosed,
@@ -56,6 +57,8 @@ export class AgentCore implements Core<AgentInput, AgentOutput> {
         return onInnerConnected(state, input.session, input.identity, now);
       case 'inner-lost':
         return onInnerLost(state, input.session, input.reason, now);
+      case 'direct':
+        return onDirect(state, input.session, input.inUse, now);
       case 'flow-requested': {
         const { flow, service, transport, port } = input;
         return onFlowRequested(state, { flow, service, transport, port }, now);
@@ -266,6 +269,8 @@ function onSnapshot(state: AgentState, snapshot: AgentSnapshot, now: number) {
         wireError('not-authorized', 'the connector no longer serves this agent'),
         now,
       );
+    } else {
+      tellPathPolicy(state, session);
     }
   }
   for (const service of [...state.demands.keys()]) {

@@ -2,6 +2,7 @@ import { mayBeServedBy } from '@ztna/policy';
 import { type ServiceName, type SpiffeId, type WireError, wireError } from '@ztna/wire';
 import { isFresh } from '../snapshot.ts';
 import type { FlowKey } from '../types.ts';
+import { hasPathFor } from './direct.ts';
 import type { AgentSession, AgentState, Demand, QueuedFlow } from './state.ts';
 
 const RETRY_BASE_MS = 250;
@@ -44,13 +45,24 @@ export function onFlowTimeout(state: AgentState, flow: FlowKey, service: Service
   const demand = state.demands.get(service);
   if (!demand?.flows.delete(flow)) return;
   forgetFlow(state, service, demand, flow);
-  const last = demand.lastError ?? refusalOf(state);
+  const last = demand.lastError ?? refusalOf(state) ?? missesDirect(state, service);
   const reason =
     last?.message ??
     (state.link.connection === undefined
       ? 'no intermediate could be reached; check the network and that UDP to it is open'
       : 'no session in time; see the logs of the intermediate and the connector');
   failFlow(state, flow, wireError(last ? codeOf(last) : 'timeout', `service ${service}: ${reason}`));
+}
+
+function missesDirect(state: AgentState, service: ServiceName): WireError | undefined {
+  const waiting = [...state.sessions.values()].some(
+    (session) => session.up && session.path && session.grant.services.includes(service),
+  );
+  if (!waiting) return undefined;
+  return wireError(
+    'no-connector',
+    'the policy requires a direct path and there is none (yet); see the verdict in `ztna status`',
+  );
 }
 
 function refusalOf({ link }: AgentState): WireError | undefined {
@@ -66,14 +78,13 @@ export function serve(state: AgentState, service: ServiceName, now: number) {
   const demand = state.demands.get(service);
   if (!demand || state.stopped) return;
   const mine = sessionsFor(state, service, now);
-  const ready = mine.find(
-    (session) => session.up && session.path && session.grant.services.includes(service),
-  );
+  const granted = mine.filter((session) => session.up && session.grant.services.includes(service));
+  const ready = granted.find((session) => hasPathFor(state, session, service));
   if (ready) return startFlows(state, ready, service, demand, now);
   if (state.link.connection === undefined || isUnderWay(state, service)) return;
   if (now < demand.retryAt)
     return state.timers.set(`retry:${service}`, demand.retryAt, { type: 'retry', service });
-  if (mine.some((session) => !session.up || !session.path)) return;
+  if (granted.length > 0 || mine.some((session) => !session.up || !session.path)) return;
   const extendable = mine.find((session) => !isExtending(state, session));
   if (extendable) return extend(state, extendable, service, now);
   if (mine.length > 0 || isOpeningAlike(state, service)) return;

@@ -11,6 +11,7 @@ import { type BackoffConfig, DEFAULT_BACKOFF } from '../backoff.ts';
 import type { VerifyGrant } from '../grant.ts';
 import type { LocalInfo } from '../hello.ts';
 import type { LinkInput, LinkOutput } from '../link-io.ts';
+import type { PathPolicyOutput } from '../paths/io.ts';
 
 import type { AgentSnapshot } from '../snapshot.ts';
 import type { ConnectionKey, CountOutput, EventOutput, FlowKey, PeerIdentity } from '../types.ts';
@@ -22,6 +23,8 @@ export type AgentInput =
   | { readonly type: 'inner-connected'; readonly session: SessionUid; readonly identity: PeerIdentity }
   /** The inner connection failed to open or ended (idle timeout, reset, close by the connector). */
   | { readonly type: 'inner-lost'; readonly session: SessionUid; readonly reason: string }
+  /** Whether the session uses a direct path now; not until told. */
+  | { readonly type: 'direct'; readonly session: SessionUid; readonly inUse: boolean }
   | {
       readonly type: 'flow-requested';
       readonly flow: FlowKey;
@@ -55,6 +58,7 @@ export type AgentOutput =
       readonly connection: ConnectionKey;
       readonly relayId: RelayId;
     }
+  | PathPolicyOutput
   /** Open a stream of the session's inner connection and send FlowOpen with these fields. */
   | {
       readonly type: 'flow-ready';

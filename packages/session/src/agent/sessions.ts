@@ -12,6 +12,7 @@ import { checkGrant, type GrantCheck } from '../grant.ts';
 import { isIssuer } from '../snapshot.ts';
 import type { ConnectionKey, PeerIdentity } from '../types.ts';
 import { attach, cancelAttach } from './attach.ts';
+import { tellPathPolicy } from './direct.ts';
 import { mayServe, onServiceFailed, serveAll, watchIdle } from './flows.ts';
 import type { AgentRequest, AgentSession, AgentState } from './state.ts';
 
@@ -42,6 +43,8 @@ export function onOffer(
     signed: offer.grant,
     up: false,
     path: { connection, relayId: offer.relayId },
+    direct: false,
+    policy: undefined,
     doubtful: false,
     flows: new Set(),
     notServed: new Map(),
@@ -106,6 +109,7 @@ export function onInnerConnected(state: AgentState, uid: SessionUid, identity: P
   state.timers.cancel(`inner:${uid}`);
   state.outbox.push({ type: 'accept-inner', session: uid });
   state.event('info', 'session.up', { session: uid, connector: session.connector });
+  tellPathPolicy(state, session);
   watchIdle(state, session, now);
   serveAll(state, now);
 }
@@ -162,6 +166,7 @@ export function replaceGrant(
   session.grant = checked.grant;
   session.signed = signed;
   watchGrant(state, session, now);
+  tellPathPolicy(state, session);
   return true;
 }
 

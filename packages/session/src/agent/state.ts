@@ -1,4 +1,5 @@
 import type {
+  DirectPaths,
   Grant,
   RelayId,
   ServiceName,
@@ -24,6 +25,10 @@ export interface AgentSession {
   up: boolean;
   /** Where its datagrams go; undefined from the loss of the outer connection until it is attached again. */
   path: { readonly connection: ConnectionKey; readonly relayId: RelayId } | undefined;
+  /** It uses a direct path: flows may run without the relay, and those that require one. */
+  direct: boolean;
+  /** What the shell was told last. */
+  policy: DirectPaths | undefined;
   /** An attachment failed: do not count on this session for new flows. */
   doubtful: boolean;
   readonly flows: Set<FlowKey>;

@@ -1,6 +1,7 @@
 import { type SessionUid, type SpiffeId, wireError } from '@ztna/wire';
 import type { LinkInput } from '../link-io.ts';
 import { type Core, unreachable } from '../types.ts';
+import { onDirect } from './direct.ts';
 import {
   onCutReportMissing,
   onDialFailed,
@@ -54,6 +55,8 @@ export class ConnectorCore implements Core<ConnectorInput, ConnectorOutput> {
         return onInnerConnected(state, input.session, input.identity, now);
       case 'inner-lost':
         return onInnerLost(state, input.session, input.reason, now);
+      case 'direct':
+        return onDirect(state, input.session, input.inUse, now);
       case 'flow-opened': {
         const { service, transport, port, subject, traceId } = input;
         return onFlowOpened(

@@ -1,11 +1,13 @@
 import { mayOpenFlow } from '@ztna/policy';
-import { type SessionUid, type Target, type WireError, wireError } from '@ztna/wire';
+import { type ServiceName, type SessionUid, type Target, type WireError, wireError } from '@ztna/wire';
 import type { FlowKey } from '../types.ts';
+import { hasPathFor } from './direct.ts';
 import type { DialFailure, FlowRequest } from './io.ts';
 import type { ConnectorSession, ConnectorState, Flow } from './state.ts';
 
 /** The shell has this long to report the last figures of a flow that was cut. */
 const CUT_REPORT_MS = 5_000;
+const MISSES_DIRECT = 'the policy requires a direct path, and the session uses none';
 
 /** FlowOpen: decided by the own snapshot, the grant in force and the limits; then dialled, or refused. */
 export function onFlowOpened(
@@ -39,7 +41,7 @@ export function onFlowOpened(
   state.flows.set(key, flow);
   state.flowsOf.add(flow.agent, 1);
   session.flows.add(key);
-  if (session.grant.services.includes(request.service)) return dial(state, flow, now);
+  if (mayStart(state, session, request.service)) return dial(state, flow, now);
   state.timers.set(`lag:${key}`, now + state.config.grantLagMs, { type: 'lag', flow: key });
 }
 
@@ -78,16 +80,15 @@ export function onFlowClosed(
   record(state, flow, { ...figures, verdict, reason }, now);
 }
 
-/** The GrantUpdate that the flow overtook did not come. */
+/** What the flow overtook did not come: the GrantUpdate, or the news of the direct path that it requires. */
 export function onLagOver(state: ConnectorState, key: FlowKey, now: number) {
   const flow = state.flows.get(key);
-  if (flow?.state === 'lagging')
-    refuseFlow(
-      state,
-      flow,
-      wireError('not-authorized', `the grant does not cover ${flow.request.service}`),
-      now,
-    );
+  const session = flow && state.sessions.get(flow.session);
+  if (flow?.state !== 'lagging' || !session) return;
+  const { service } = flow.request;
+  const granted = session.grant.services.includes(service);
+  const why = granted ? MISSES_DIRECT : `the grant does not cover ${service}`;
+  refuseFlow(state, flow, wireError('not-authorized', why), now);
 }
 
 export function onCutReportMissing(state: ConnectorState, key: FlowKey, now: number) {
@@ -105,10 +106,12 @@ export function reviewFlows(state: ConnectorState, session: ConnectorSession, no
       endFlow(state, flow, target, now);
     } else if (!sameBackend(target, flow.target)) {
       endFlow(state, flow, wireError('not-authorized', 'the service has another backend now'), now);
-    } else if (granted && flow.state === 'lagging') {
-      dial(state, flow, now);
-    } else if (!granted && flow.state !== 'lagging') {
+    } else if (flow.state === 'lagging') {
+      if (mayStart(state, session, flow.request.service)) dial(state, flow, now);
+    } else if (!granted) {
       endFlow(state, flow, wireError('not-authorized', 'the grant no longer covers this flow'), now);
+    } else if (!hasPathFor(state, session, flow.request.service)) {
+      endFlow(state, flow, wireError('not-authorized', MISSES_DIRECT), now);
     }
   }
 }
@@ -119,6 +122,10 @@ export function endFlows(state: ConnectorState, session: ConnectorSession, error
     const flow = state.flows.get(key);
     if (flow && flow.state !== 'cut') endFlow(state, flow, error, now);
   }
+}
+
+function mayStart(state: ConnectorState, session: ConnectorSession, service: ServiceName): boolean {
+  return session.grant.services.includes(service) && hasPathFor(state, session, service);
 }
 
 function refuse(state: ConnectorState, session: ConnectorSession): WireError | undefined {

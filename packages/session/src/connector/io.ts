@@ -13,6 +13,7 @@ import { type BackoffConfig, DEFAULT_BACKOFF } from '../backoff.ts';
 import type { VerifyGrant } from '../grant.ts';
 import type { LocalInfo } from '../hello.ts';
 import type { LinkInput, LinkOutput } from '../link-io.ts';
+import type { PathPolicyOutput } from '../paths/io.ts';
 
 import type { ConnectorSnapshot } from '../snapshot.ts';
 import type { ConnectionKey, CountOutput, EventOutput, FlowKey, PeerIdentity } from '../types.ts';
@@ -25,6 +26,8 @@ export type ConnectorInput =
   /** An inner handshake completed on the virtual path of `session`; answered by `accept-inner` or `close-inner`. */
   | { readonly type: 'inner-connected'; readonly session: SessionUid; readonly identity: PeerIdentity }
   | { readonly type: 'inner-lost'; readonly session: SessionUid; readonly reason: string }
+  /** Whether the session uses a direct path now; not until told. */
+  | { readonly type: 'direct'; readonly session: SessionUid; readonly inUse: boolean }
   /** FlowOpen was read from a new stream of the session's inner connection. */
   | ({ readonly type: 'flow-opened'; readonly session: SessionUid; readonly flow: FlowKey } & FlowRequest)
   | { readonly type: 'dial-succeeded'; readonly flow: FlowKey }
@@ -75,6 +78,7 @@ export type ConnectorOutput =
   | { readonly type: 'accept-inner'; readonly session: SessionUid }
   /** Close the inner connection, its flows and the virtual path. The core has forgotten the session already. */
   | { readonly type: 'close-inner'; readonly session: SessionUid; readonly error: WireError }
+  | PathPolicyOutput
   | { readonly type: 'dial'; readonly flow: FlowKey; readonly session: SessionUid; readonly target: Target }
   /** Send a FlowResult without error and join the stream to the backend. */
   | { readonly type: 'answer-flow'; readonly flow: FlowKey }

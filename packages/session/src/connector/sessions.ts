@@ -1,9 +1,7 @@
-import { mayAcceptSession } from '@ztna/policy';
 import {
   type CloseSession,
   type Grant,
   type GrantUpdate,
-  type ServiceName,
   type SessionOffer,
   type SessionUid,
   type SpiffeId,
@@ -13,7 +11,9 @@ import {
 import { checkGrant, type GrantCheck } from '../grant.ts';
 import { isFresh, isIssuer, isRevoked } from '../snapshot.ts';
 import type { ConnectionKey, PeerIdentity } from '../types.ts';
+import { tellPathPolicy } from './direct.ts';
 import { endFlows, reviewFlows } from './flows.ts';
+import { permits } from './permits.ts';
 import { type ConnectorSession, type ConnectorState, EXPIRED } from './state.ts';
 
 /** SessionOffer: accepted only if this side's own snapshot allows it; the grant alone opens nothing. */
@@ -30,18 +30,6 @@ export function onOffer(state: ConnectorState, connection: ConnectionKey, offer:
     });
   const answer = { type: 'sessionAnswer', sessionUid: offer.sessionUid, relayId: offer.relayId } as const;
   state.outbox.push({ type: 'send', connection, message: refusal ? { ...answer, error: refusal } : answer });
-}
-
-/** True when the own snapshot lets this agent under this subject reach a service that this connector has. */
-export function permits(
-  state: ConnectorState,
-  who: Pick<Grant, 'agent' | 'agentKey' | 'subject'>,
-  service: ServiceName,
-): boolean {
-  const { snapshot } = state;
-  if (!snapshot) return false;
-  if (isRevoked(snapshot, { id: who.agent, keyThumbprint: who.agentKey })) return false;
-  return mayAcceptSession(snapshot.content, who, service).allowed;
 }
 
 /** The inner handshake: id and key must be those of the grant. */
@@ -77,6 +65,7 @@ export function onInnerConnected(
   state.timers.cancel(`inner:${uid}`);
   state.outbox.push({ type: 'accept-inner', session: uid });
   state.event('info', 'session.up', { session: uid, agent: session.agent });
+  tellPathPolicy(state, session);
 }
 
 export function onInnerLost(state: ConnectorState, uid: SessionUid, reason: string, now: number) {
@@ -147,6 +136,7 @@ export function reviewSessions(state: ConnectorState, now: number) {
         now,
       );
     } else {
+      tellPathPolicy(state, session);
       reviewFlows(state, session, now);
     }
   }
@@ -191,6 +181,8 @@ function accept(
     grant,
     up: false,
     path: { connection, relayId },
+    direct: false,
+    policy: undefined,
     flows: new Set(),
   };
   state.sessions.set(uid, session);
@@ -225,6 +217,7 @@ function setGrant(state: ConnectorState, session: ConnectorSession, granted: Gra
   const grant = isFresh(state.snapshot, now) ? granted : narrower(session.grant, granted);
   session.grant = grant;
   state.timers.set(`expiry:${session.uid}`, grant.notAfterMs, { type: 'expiry', uid: session.uid });
+  tellPathPolicy(state, session);
   reviewFlows(state, session, now);
 }
 

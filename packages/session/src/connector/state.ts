@@ -11,6 +11,7 @@ import {
 } from '@ztna/wire';
 import type { OuterLink } from '../link.ts';
 import { Outbox } from '../outbox.ts';
+import type { PathPolicy } from '../paths/io.ts';
 import type { ConnectorSnapshot } from '../snapshot.ts';
 import { Tally } from '../tally.ts';
 import { Timers } from '../timers.ts';
@@ -25,6 +26,10 @@ export interface ConnectorSession {
   up: boolean;
   /** Undefined from the loss of the outer connection until the session is attached again. */
   path: { readonly connection: ConnectionKey; readonly relayId: RelayId } | undefined;
+  /** It uses a direct path: flows that require one may run. */
+  direct: boolean;
+  /** What the shell was told last. */
+  policy: PathPolicy | undefined;
   readonly flows: Set<FlowKey>;
 }
 

@@ -4,7 +4,7 @@ import { ownCandidates, remoteCandidates } from './candidates.ts';
 import { choose, nextChoice, type Switch } from './choice.ts';
 import { closePaths } from './closing.ts';
 import { take } from './inputs.ts';
-import type { PathCoreVerdict, PathDeps, PathInput, PathOutput } from './io.ts';
+import type { PathVerdict, PathDeps, PathInput, PathOutput } from './io.ts';
 import { nextReport, report } from './report.ts';
 import { PathState, RELAY } from './state.ts';
 import { judge, nextVerdict } from './verdict.ts';
@@ -51,7 +51,7 @@ export class PathCore implements Core<PathInput, PathOutput> {
   }
 
   /** The verdict with the newest figures. `verdict-changed` tells changes of all but figures. */
-  verdict(): PathCoreVerdict {
+  verdict(): PathVerdict {
     return judge(this.#state, this.#now);
   }
 

@@ -1,4 +1,4 @@
-import type { DirectPaths, NatMapping } from '@ztna/wire';
+import type { DirectPaths, NatMapping, SessionUid } from '@ztna/wire';
 import type { CountOutput, EventOutput } from '../types.ts';
 
 /** The agent is the QUIC client: it opens paths and decides. The connector shows addresses and follows. */
@@ -72,7 +72,7 @@ export type PathOutput =
     }
   /** Flows may run, or must wait: policy requires a direct path. See `mayCarryFlows`. */
   | { readonly type: 'flows'; readonly may: boolean }
-  | { readonly type: 'verdict-changed'; readonly verdict: PathCoreVerdict }
+  | { readonly type: 'verdict-changed'; readonly verdict: PathVerdict }
   | EventOutput
   | CountOutput;
 
@@ -81,6 +81,12 @@ export interface PathPolicy {
   readonly direct: DirectPaths;
   /** Connector: the site shows private addresses. An agent always shows its own. */
   readonly showPrivateAddresses: boolean;
+}
+
+/** Of the agent's or connector's core: the policy of a session that is up; comes again when it changed. */
+export interface PathPolicyOutput extends PathPolicy {
+  readonly type: 'path-policy';
+  readonly session: SessionUid;
 }
 
 /** From the configuration of the component. */
@@ -129,7 +135,7 @@ export type PathReason =
   | 'no-path';
 
 /** How a session travels, and if not directly, why and what would help; `PathVerdict` is what `ztna status` shows of it. */
-export interface PathCoreVerdict {
+export interface PathVerdict {
   /** `waiting`, `none`: no flow runs; policy requires a direct path that is not there yet, or at all; or no path lives. */
   readonly path: 'direct' | 'relayed' | 'waiting' | 'none';
   /** When it became so, by the clock of `now`. */

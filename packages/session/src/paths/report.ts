@@ -1,4 +1,4 @@
-import type { PathCoreVerdict } from './io.ts';
+import type { PathVerdict } from './io.ts';
 import type { PathState } from './state.ts';
 import { judge } from './verdict.ts';
 
@@ -42,6 +42,6 @@ function helloOf({ nat, isDenied, own }: PathState) {
   return { nat, directAllowed: !isDenied, candidates: own.length };
 }
 
-function summary({ path, reason, remote, remedy, nat }: PathCoreVerdict): string {
+function summary({ path, reason, remote, remedy, nat }: PathVerdict): string {
   return JSON.stringify([path, reason, remote, remedy, nat]);
 }

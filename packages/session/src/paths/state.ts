@@ -6,7 +6,7 @@ import { AddressFilter } from './filter.ts';
 import { HoldDown } from './hold.ts';
 import {
   DEFAULT_PATH_TUNING,
-  type PathCoreVerdict,
+  type PathVerdict,
   type PathDeps,
   type PathInput,
   type PathOutput,
@@ -73,7 +73,7 @@ export class PathState {
   requiredSince: number | undefined;
   nextSampleAt = 0;
   nextHelloAt = 0;
-  told: { hello: string; verdict: PathCoreVerdict | undefined; flows: boolean } = {
+  told: { hello: string; verdict: PathVerdict | undefined; flows: boolean } = {
     hello: '',
     verdict: undefined,
     flows: true,

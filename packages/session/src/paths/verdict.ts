@@ -1,8 +1,8 @@
-import type { PathCoreVerdict, PathReason } from './io.ts';
+import type { PathVerdict, PathReason } from './io.ts';
 import type { PathState } from './state.ts';
 
 /** How the session travels now. Figures are of the newest samples. */
-export function judge(state: PathState, now: number): PathCoreVerdict {
+export function judge(state: PathState, now: number): PathVerdict {
   const { path, reason } = situation(state, now);
   const { direct, told, peer, nat } = state;
   const remote = path === 'direct' ? direct?.remote : undefined;
@@ -33,7 +33,7 @@ export function nextVerdict({ tuning, probing, startedAt, requiredSince }: PathS
   return Math.min(Infinity, ...times.filter((at) => at > now));
 }
 
-function situation(state: PathState, now: number): { path: PathCoreVerdict['path']; reason?: PathReason } {
+function situation(state: PathState, now: number): { path: PathVerdict['path']; reason?: PathReason } {
   const { direct, policy, settings, tuning, requiredSince } = state;
   if (direct) return { path: 'direct' };
   if (!settings.enabled) {
@@ -49,7 +49,7 @@ function situation(state: PathState, now: number): { path: PathCoreVerdict['path
 function relayed(
   state: PathState,
   reason: PathReason,
-): { path: PathCoreVerdict['path']; reason: PathReason } {
+): { path: PathVerdict['path']; reason: PathReason } {
   return state.isRelayUsable ? { path: 'relayed', reason } : { path: 'none', reason: 'no-path' };
 }
 

@@ -141,6 +141,8 @@ export class AgentNode {
       case 'flow-failed':
         this.flows.set(output.flow, `failed: ${output.error.code}`);
         return;
+      case 'path-policy':
+        return;
       default:
         return this.#world.count(output);
     }

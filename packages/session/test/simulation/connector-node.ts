@@ -136,6 +136,8 @@ export class ConnectorNode {
       case 'record':
         this.records++;
         return;
+      case 'path-policy':
+        return;
       default:
         return this.#world.count(output);
     }

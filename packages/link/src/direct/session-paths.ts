@@ -1,0 +1,155 @@
+import type { Connection, PathEvent } from '@ztna/quic';
+import { type Clock, type CoreShell, type Logger, runCore } from '@ztna/runtime';
+import {
+  type CountOutput,
+  type EventOutput,
+  PathCore,
+  type PathDeps,
+  type PathInput,
+  type PathOutput,
+  type PathVerdict,
+} from '@ztna/session';
+import { PathHellos } from './hello.ts';
+
+export interface SessionPathsOptions extends PathDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** For log lines: which session. */
+  readonly session: string;
+  readonly observe: (output: EventOutput | CountOutput) => void;
+  /** Whether a direct path is in use: at first not. */
+  readonly onDirect: (inUse: boolean) => void;
+}
+
+/** The first path of every inner connection: over the relay, for as long as the connection lives. */
+const RELAY = 0;
+
+/** The paths of one session: carries out what its core wants of the inner connection. */
+export class SessionPaths {
+  readonly #connection: Connection;
+  readonly #options: SessionPathsOptions;
+  readonly #core: PathCore;
+  readonly #hellos: PathHellos;
+  readonly #shell: CoreShell<PathInput>;
+  readonly #open = new Set<number>([RELAY]);
+  #isDirect = false;
+  /** Outer connection under the relay path. */
+  #carrier: Connection | undefined;
+
+  constructor(connection: Connection, options: SessionPathsOptions) {
+    const { clock, log, session } = options;
+    this.#connection = connection;
+    this.#options = options;
+    this.#core = new PathCore(options);
+    this.#hellos = new PathHellos(connection, {
+      onHello: (hello) => this.input({ type: 'peer-hello', ...hello }),
+      onRefused: (cause) => options.observe({ type: 'count', metric: 'path_hello_refused', cause }),
+    });
+    this.#shell = runCore(this.#core, {
+      ...clock,
+      onOutput: (output) => this.#carryOut(output),
+      onError: (err) => log.fatal({ err, session }, 'the path core failed: this is a bug'),
+    });
+    connection.onPath = (event) => this.#onPath(event);
+    connection.onCandidates = (addresses) => this.input({ type: 'remote-candidates', addresses });
+    void connection.closed.then(() => this.#shell.close());
+  }
+
+  input(input: PathInput): void {
+    this.#shell.input(input);
+  }
+
+  /** The relay path goes over this connection from now on. */
+  setCarrier(carrier: Connection): void {
+    const isFirst = this.#carrier === undefined;
+    this.#carrier = carrier;
+    if (!isFirst) this.input({ type: 'relay-back' });
+    void carrier.closed.then(() => {
+      if (this.#carrier === carrier) this.input({ type: 'relay-lost' });
+    });
+  }
+
+  verdict(): PathVerdict {
+    return this.#core.verdict();
+  }
+
+  #onPath(event: PathEvent): void {
+    const { path, remote, type } = event;
+    if (type === 'opened') this.#open.add(path);
+    if (type === 'closed') this.#open.delete(path);
+    switch (type) {
+      case 'opened':
+        return this.input({ type: 'path-opened', path, remote });
+      case 'closed':
+        if (event.reason === 'dead') this.input({ type: 'path-dead', path });
+        return this.input({ type: 'path-closed', path });
+      case 'dead':
+      case 'alive':
+        return this.input({ type: `path-${type}`, path });
+      case 'status':
+        return this.input({ type: 'path-status', path, backup: event.backup });
+      case 'moved':
+        return;
+      default:
+        event satisfies never;
+    }
+  }
+
+  #carryOut(output: PathOutput): void {
+    const connection = this.#connection;
+    switch (output.type) {
+      case 'show-candidates':
+        return connection.setCandidates(output.addresses);
+      case 'probe':
+        return connection.probe();
+      case 'prefer':
+        return this.#prefer(output.path);
+      case 'close-path':
+        return connection.closePath(output.path);
+      case 'ask-samples':
+        return void this.#sample();
+      case 'hello':
+        return this.#hellos.send(output);
+      case 'flows':
+        return;
+      case 'verdict-changed':
+        return this.#onVerdict(output.verdict);
+      case 'event':
+      case 'count':
+        return this.#options.observe(output);
+      default:
+        output satisfies never;
+    }
+  }
+
+  /** The new one first: at no time are all of them backups. */
+  #prefer(path: number): void {
+    if (this.#options.side === 'agent') {
+      this.#connection.setPathStatus(path, 'available');
+      for (const other of this.#open) {
+        if (other !== path) this.#connection.setPathStatus(other, 'backup');
+      }
+    }
+    this.#setDirect(path !== RELAY);
+  }
+
+  #setDirect(inUse: boolean): void {
+    if (inUse === this.#isDirect) return;
+    this.#isDirect = inUse;
+    this.#options.onDirect(inUse);
+  }
+
+  async #sample(): Promise<void> {
+    if (this.#connection.isClosed) return;
+    const paths = await this.#connection.paths().catch(() => []);
+    const samples = paths.map(({ id, rttMs, sentPackets, lostPackets, mtu }) => {
+      return { path: id, rttMs, sent: sentPackets, lost: lostPackets, mtu };
+    });
+    this.input({ type: 'samples', samples });
+  }
+
+  #onVerdict({ path, reason, remedy, nat, rttMs }: PathVerdict): void {
+    const { log, session } = this.#options;
+    log.info({ session, path, reason, remedy: remedy || undefined, nat, rttMs }, 'path verdict');
+  }
+}

@@ -1,0 +1,105 @@
+import type { DirectPaths } from '@ztna/wire';
+import { describe, expect, it } from 'vitest';
+import { identityOf } from '../../test/simulation/names.ts';
+import {
+  allOutputs,
+  grantFor,
+  LOCAL,
+  makePlane,
+  NOW,
+  outputs,
+  PEER_HELLO,
+  RELAY,
+  relayId,
+  UID,
+  WEB,
+} from '../../test/testing.ts';
+import type { ConnectionKey, FlowKey } from '../types.ts';
+import { AgentCore } from './core.ts';
+
+const CONNECTION = 1 as ConnectionKey;
+
+describe('direct paths of an agent', () => {
+  it('tells the policy once the session is up, and again only when a snapshot changed it', () => {
+    const { core, plane } = arrange('allow');
+    expect(policies(core)).toEqual(['allow']);
+    core.handleInput({ type: 'snapshot', snapshot: snapshot(plane, 'allow') }, NOW);
+    expect(policies(core)).toEqual([]);
+    core.handleInput({ type: 'snapshot', snapshot: snapshot(plane, 'deny') }, NOW);
+    expect(policies(core)).toEqual(['deny']);
+  });
+
+  it('keeps flows waiting while a direct path is required and missing, and starts them when it is there', () => {
+    const { core } = arrange('require');
+    expect(started(core)).toEqual([]);
+    core.handleInput({ type: 'direct', session: UID, inUse: true }, NOW + 50);
+    expect(started(core)).toEqual([1]);
+    want(core, 2);
+    expect(started(core)).toEqual([2]);
+    core.handleInput({ type: 'direct', session: UID, inUse: false }, NOW + 60);
+    want(core, 3);
+    expect(started(core)).toEqual([]);
+  });
+
+  it('fails such a flow in time and says that the policy requires a direct path', () => {
+    const { core } = arrange('require');
+    outputs(core);
+    core.handleTimeout(NOW + 10_000);
+    const failed = outputs(core).find((output) => output.type === 'flow-failed');
+    expect(failed?.error).toMatchObject({ code: 'no-connector' });
+    expect(failed?.error.message).toContain('requires a direct path');
+  });
+
+  it('starts flows over a direct path while no intermediate is connected', () => {
+    const { core } = arrange('allow');
+    core.handleInput({ type: 'direct', session: UID, inUse: true }, NOW);
+    core.handleInput({ type: 'outer-lost', connection: CONNECTION, reason: 'killed' }, NOW);
+    outputs(core);
+    want(core, 2);
+    expect(started(core)).toEqual([2]);
+    core.handleInput({ type: 'direct', session: UID, inUse: false }, NOW);
+    want(core, 3);
+    expect(started(core)).toEqual([]);
+  });
+});
+
+function policies(core: AgentCore): DirectPaths[] {
+  return allOutputs(core).flatMap((output) => (output.type === 'path-policy' ? [output.direct] : []));
+}
+
+function started(core: AgentCore): FlowKey[] {
+  return outputs(core).flatMap((output) => (output.type === 'flow-ready' ? [output.flow] : []));
+}
+
+function want(core: AgentCore, flow: number): void {
+  const request = { flow: flow as FlowKey, service: WEB, transport: 'tcp', port: 80 } as const;
+  core.handleInput({ type: 'flow-requested', ...request }, NOW);
+}
+
+function snapshot(plane: ReturnType<typeof makePlane>, direct: DirectPaths) {
+  const { content, ...rest } = plane.forAgent('laptop');
+  const services = content.services.map((service) => ({ ...service, direct }));
+  return { ...rest, content: { ...content, services } };
+}
+
+/** A session that is up, with flow 1 asked for. */
+function arrange(direct: DirectPaths) {
+  const plane = makePlane();
+  const core = new AgentCore({
+    ...{ identity: identityOf('agent', 'laptop'), local: LOCAL },
+    ...{ random: () => 0.5, verifyGrant: plane.verify },
+  });
+  core.handleInput({ type: 'snapshot', snapshot: snapshot(plane, direct) }, NOW);
+  core.handleInput({ type: 'outer-connected', connection: CONNECTION, identity: RELAY }, NOW);
+  core.handleInput({ type: 'message', connection: CONNECTION, message: PEER_HELLO }, NOW);
+  want(core, 1);
+  const grant = grantFor(plane);
+  const peer = identityOf('connector', 'near');
+  const offer = { requestId: 1, sessionUid: UID, relayId: relayId(7), peer: peer.id, grant, attach: false };
+  core.handleInput(
+    { type: 'message', connection: CONNECTION, message: { type: 'sessionOffer', ...offer } },
+    NOW,
+  );
+  core.handleInput({ type: 'inner-connected', session: UID, identity: peer }, NOW);
+  return { core, plane };
+}
