@@ -31,6 +31,10 @@ export declare class NativeEndpoint {
   openPath(conn: number, remote: string, backup: boolean, request: number): void
   setPathStatus(conn: number, path: number, backup: boolean): void
   closePath(conn: number, path: number): void
+  /** Without addresses direct paths are turned off, as they are at first. */
+  setCandidates(conn: number, addresses?: Array<string> | undefined | null): void
+  probe(conn: number): void
+  networkChanged(): void
   reload(tls: NativeTls, request: number): void
   addRule(rule: number, from: number, to: number, matches: NativePrefix, rewrite: NativePrefix, maxBytesPerSecond?: number | undefined | null): void
   removeRule(rule: number): void
@@ -75,6 +79,13 @@ export interface NativeCount {
   count: number
 }
 
+/** Ranges like 192.0.2.0/24. */
+export interface NativeDirect {
+  refuse: Array<string>
+  allow: Array<string>
+  minSilenceMs?: number
+}
+
 export interface NativeEndpointOptions {
   listen: string
   tls: NativeTls
@@ -82,6 +93,7 @@ export interface NativeEndpointOptions {
   innerServer?: NativeServer
   keys: NativeKeys
   busyPollUs?: number
+  direct?: NativeDirect
 }
 
 export interface NativeEndpointStats {
@@ -108,9 +120,8 @@ export type NativeEvent =
   | { type: 'peer-address'; conn: number; address: string }
   | { type: 'stalled'; conn: number }
   | { type: 'recovered'; conn: number }
-  | { type: 'path-opened'; conn: number; path: number; remote: string }
-  | { type: 'path-closed'; conn: number; path: number }
-  | { type: 'path-status'; conn: number; path: number; backup: boolean }
+  | { type: 'path'; conn: number; path: number; change: string; isVirtual: boolean; remote: string; local?: string; backup?: boolean; reason?: string }
+  | { type: 'candidates'; conn: number; addresses: Array<string> }
   | { type: 'stream-closed'; conn: number; stream: number }
   | { type: 'max-datagram'; conn: number; size: number }
   | { type: 'tcp-accepted'; listener: number; socket: number; remote: string }
@@ -149,12 +160,15 @@ export interface NativePath {
   id: number
   isVirtual: boolean
   remote: string
+  local?: string
   rttMs: number
+  minRttMs?: number
   mtu: number
   lostPackets: number
   sentPackets: number
   congestionWindow: number
   backup: boolean
+  dead: boolean
 }
 
 export interface NativePrefix {

@@ -5,8 +5,8 @@ use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use std::io::ErrorKind;
 use ztna_quic::engine::{
-    ConnectionStats, Cut, EndpointStats, Event, ForwardStats, PathInfo, SpliceEnd, StartError, UdpEnd,
-    UdpFlowStats,
+    ConnectionStats, Cut, EndpointStats, Event, ForwardStats, PathChange, PathInfo, SpliceEnd, StartError,
+    UdpEnd, UdpFlowStats,
 };
 
 #[napi(object)]
@@ -14,12 +14,15 @@ pub struct NativePath {
     pub id: u32,
     pub is_virtual: bool,
     pub remote: String,
+    pub local: Option<String>,
     pub rtt_ms: f64,
+    pub min_rtt_ms: Option<f64>,
     pub mtu: u32,
     pub lost_packets: f64,
     pub sent_packets: f64,
     pub congestion_window: f64,
     pub backup: bool,
+    pub dead: bool,
 }
 
 #[napi(object)]
@@ -121,19 +124,21 @@ pub enum NativeEvent {
     Recovered {
         conn: u32,
     },
-    PathOpened {
+    /// `change` is one of opened, closed, status, dead, alive, moved. `backup` comes with opened and status,
+    /// `reason` with closed: local, peer, timeout, dead, network.
+    Path {
         conn: u32,
         path: u32,
+        change: String,
+        is_virtual: bool,
         remote: String,
+        local: Option<String>,
+        backup: Option<bool>,
+        reason: Option<String>,
     },
-    PathClosed {
+    Candidates {
         conn: u32,
-        path: u32,
-    },
-    PathStatus {
-        conn: u32,
-        path: u32,
-        backup: bool,
+        addresses: Vec<String>,
     },
     StreamClosed {
         conn: u32,
@@ -260,11 +265,22 @@ impl From<Event> for NativeEvent {
             Event::PeerAddress { conn, address } => Self::PeerAddress { conn, address: address.to_string() },
             Event::Stalled { conn } => Self::Stalled { conn },
             Event::Recovered { conn } => Self::Recovered { conn },
-            Event::PathOpened { conn, path, remote } => {
-                Self::PathOpened { conn, path, remote: remote.to_string() }
+            Event::Path { conn, path, is_virtual, remote, local, change } => {
+                let (name, backup, reason) = path_change(change);
+                Self::Path {
+                    conn,
+                    path,
+                    change: name.into(),
+                    is_virtual,
+                    remote: remote.to_string(),
+                    local: local.map(|ip| ip.to_string()),
+                    backup,
+                    reason: reason.map(str::to_owned),
+                }
             }
-            Event::PathClosed { conn, path } => Self::PathClosed { conn, path },
-            Event::PathStatus { conn, path, backup } => Self::PathStatus { conn, path, backup },
+            Event::Candidates { conn, addresses } => {
+                Self::Candidates { conn, addresses: addresses.iter().map(ToString::to_string).collect() }
+            }
             Event::StreamClosed { conn, stream } => Self::StreamClosed { conn, stream: stream as f64 },
             Event::MaxDatagram { conn, size } => Self::MaxDatagram { conn, size: size as u32 },
             Event::TcpAccepted { listener, socket, remote } => {
@@ -317,6 +333,17 @@ impl From<Event> for NativeEvent {
     }
 }
 
+fn path_change(change: PathChange) -> (&'static str, Option<bool>, Option<&'static str>) {
+    match change {
+        PathChange::Opened { backup } => ("opened", Some(backup), None),
+        PathChange::Closed { reason } => ("closed", None, Some(reason)),
+        PathChange::Status { backup } => ("status", Some(backup), None),
+        PathChange::Dead => ("dead", None, None),
+        PathChange::Alive => ("alive", None, None),
+        PathChange::Moved => ("moved", None, None),
+    }
+}
+
 fn cut(cut: Cut) -> f64 {
     match cut {
         Cut::Code(code) => code as f64,
@@ -361,12 +388,15 @@ fn path(p: &PathInfo) -> NativePath {
         id: p.id,
         is_virtual: p.is_virtual,
         remote: p.remote.to_string(),
+        local: p.local.map(|ip| ip.to_string()),
         rtt_ms: p.rtt.as_secs_f64() * 1000.0,
+        min_rtt_ms: p.min_rtt.map(|r| r.as_secs_f64() * 1000.0),
         mtu: u32::from(p.mtu),
         lost_packets: p.lost_packets as f64,
         sent_packets: p.sent_packets as f64,
         congestion_window: p.congestion_window as f64,
         backup: p.backup,
+        dead: p.dead,
     }
 }
 

@@ -171,6 +171,25 @@ impl NativeEndpoint {
         self.send(Command::ClosePath { conn, path });
     }
 
+    /// Without addresses direct paths are turned off, as they are at first.
+    #[napi]
+    pub fn set_candidates(&self, conn: u32, addresses: Option<Vec<String>>) -> Result<()> {
+        let parse = |list: Vec<String>| list.iter().map(|a| address("candidate", a)).collect();
+        let addresses: Option<Vec<SocketAddr>> = addresses.map(parse).transpose()?;
+        self.send(Command::SetCandidates { conn, addresses });
+        Ok(())
+    }
+
+    #[napi]
+    pub fn probe(&self, conn: u32) {
+        self.send(Command::Probe { conn });
+    }
+
+    #[napi]
+    pub fn network_changed(&self) {
+        self.send(Command::NetworkChanged);
+    }
+
     #[napi]
     pub fn reload(&self, tls: NativeTls, request: u32) {
         self.send(Command::Reload { tls: tls.into(), request });

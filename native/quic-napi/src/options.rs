@@ -4,7 +4,8 @@ use napi::bindgen_prelude::{Error, Result, Uint8Array};
 use napi_derive::napi;
 use std::time::Duration;
 use ztna_quic::engine::{
-    BUSY_POLL, Congestion, EndpointOptions, FramePrefix, Keys, RetryPolicy, ServerOptions, TransportOptions,
+    BUSY_POLL, Congestion, DirectOptions, EndpointOptions, FramePrefix, Keys, RetryPolicy, ServerOptions,
+    TransportOptions,
 };
 use ztna_quic::tls::{TlsIdentity, TlsMaterial};
 
@@ -168,6 +169,27 @@ impl TryFrom<NativeKeys> for Keys {
     }
 }
 
+/// Ranges like 192.0.2.0/24.
+#[napi(object)]
+pub struct NativeDirect {
+    pub refuse: Vec<String>,
+    pub allow: Vec<String>,
+    pub min_silence_ms: Option<f64>,
+}
+
+impl TryFrom<NativeDirect> for DirectOptions {
+    type Error = Error;
+
+    fn try_from(n: NativeDirect) -> Result<Self> {
+        let parse = |list: Vec<String>| {
+            list.iter().map(|r| r.parse().map_err(|e: String| option_error(&e))).collect::<Result<Vec<_>>>()
+        };
+        let silence = n.min_silence_ms.map(|v| Duration::from_millis(v.max(0.0) as u64));
+        let min_silence = silence.unwrap_or(Self::default().min_silence);
+        Ok(Self { refuse: parse(n.refuse)?, allow: parse(n.allow)?, min_silence })
+    }
+}
+
 #[napi(object)]
 pub struct NativeEndpointOptions {
     pub listen: String,
@@ -176,6 +198,7 @@ pub struct NativeEndpointOptions {
     pub inner_server: Option<NativeServer>,
     pub keys: NativeKeys,
     pub busy_poll_us: Option<u32>,
+    pub direct: Option<NativeDirect>,
 }
 
 impl TryFrom<NativeEndpointOptions> for EndpointOptions {
@@ -189,6 +212,7 @@ impl TryFrom<NativeEndpointOptions> for EndpointOptions {
             inner_server: n.inner_server.map(TryInto::try_into).transpose()?,
             keys: n.keys.try_into()?,
             busy_poll: n.busy_poll_us.map_or(BUSY_POLL, |us| Duration::from_micros(us.into())),
+            direct: n.direct.map(TryInto::try_into).transpose()?,
         })
     }
 }

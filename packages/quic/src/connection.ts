@@ -1,10 +1,17 @@
-import { connectionStats, pathInfo, statusOf } from './convert.ts';
+import { connectionStats, pathEvent, pathInfo } from './convert.ts';
 import type { Endpoint } from './endpoint.ts';
-import { QuicError } from './errors.ts';
+import { fromNative, QuicError } from './errors.ts';
 import type { NativeEvent } from './native.ts';
 import { QuicStream, type RecvStream, type SendStream } from './stream.ts';
 import type { TcpSocket } from './tcp.ts';
-import type { CloseInfo, ConnectionEvent, ConnectionStats, PathInfo, PathStatus } from './types.ts';
+import type {
+  CloseInfo,
+  ConnectionEvent,
+  ConnectionStats,
+  PathEvent,
+  PathInfo,
+  PathStatus,
+} from './types.ts';
 import type { VirtualPath } from './virtual.ts';
 
 type Connected = Extract<NativeEvent, { type: 'connected' }>;
@@ -30,6 +37,9 @@ export class Connection implements AsyncDisposable {
   /** Datagrams that no rule, virtual path or UDP flow takes. */
   onDatagrams: ((batch: Uint8Array[]) => void) | undefined;
   onEvent: ((event: ConnectionEvent) => void) | undefined;
+  onPath: ((event: PathEvent) => void) | undefined;
+  /** Client: everywhere that the peer says it might be reached, those left out that `direct` refuses. */
+  onCandidates: ((addresses: readonly string[]) => void) | undefined;
   /** Our address as the peer sees it. */
   observedAddress: string | undefined;
   readonly #endpoint: Endpoint;
@@ -41,7 +51,7 @@ export class Connection implements AsyncDisposable {
   /** Streams opened so far: bidirectional, unidirectional. */
   readonly #opened = { 0: 0, 2: 0 };
   /** Events before `accept()`. */
-  #early: ConnectionEvent[] | undefined = [];
+  #early: (() => void)[] | undefined = [];
 
   /** @internal */
   constructor(endpoint: Endpoint, event: Connected, virtualPath: VirtualPath | undefined) {
@@ -86,7 +96,7 @@ export class Connection implements AsyncDisposable {
     this.native.accept(this.id);
     const early = this.#early;
     this.#early = undefined;
-    for (const event of early ?? []) this.onEvent?.(event);
+    for (const call of early ?? []) call();
   }
 
   /**
@@ -115,8 +125,8 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * Opens a further path and returns its number; it carries data once `path-opened` has come.
-   * @throws QuicError ERR_CONNECT: no multipath, too many paths, server side.
+   * Opens a further path and returns its number; it carries data once it is `opened` (see `onPath`).
+   * @throws QuicError ERR_CONNECT: no multipath, too many paths, server side, an address that `direct` refuses.
    */
   async openPath(address: string, options?: { status?: PathStatus }): Promise<number> {
     const backup = options?.status === 'backup';
@@ -126,10 +136,34 @@ export class Connection implements AsyncDisposable {
     return event.path;
   }
 
+  /**
+   * Turns direct paths on for this connection and shows the peer where we might be reached (`ip:port`, at most 16),
+   * in place of what was shown before. An empty list is fine on a server; a client needs one address to probe.
+   * `undefined` turns direct paths off and closes them; off is how a connection begins. Refused addresses are left out.
+   * @throws QuicError ERR_INVALID_ARG.
+   */
+  setCandidates(addresses: readonly string[] | undefined): void {
+    try {
+      this.native.setCandidates(this.id, addresses && [...addresses]);
+    } catch (error) {
+      throw fromNative(error);
+    }
+  }
+
+  /**
+   * Client: has both sides probe each other's candidates for some seconds; what is found comes as `opened`, as a
+   * backup. Four rounds at once and one in two seconds after that; what is more is not done, and counted.
+   */
+  probe(): void {
+    this.native.probe(this.id);
+  }
+
+  /** The client decides for both sides: its server follows. */
   setPathStatus(path: number, status: PathStatus): void {
     this.native.setPathStatus(this.id, path, status === 'backup');
   }
 
+  /** The first path is for the life of the connection: leave it open. */
   closePath(path: number): void {
     this.native.closePath(this.id, path);
   }
@@ -213,14 +247,13 @@ export class Connection implements AsyncDisposable {
       case 'recovered':
         this.#emit({ type: event.type });
         break;
-      case 'path-opened':
-        this.#emit({ type: 'path-opened', path: event.path, remote: event.remote });
+      case 'path': {
+        const change = pathEvent(event);
+        this.#deliver(() => this.onPath?.(change));
         break;
-      case 'path-closed':
-        this.#emit({ type: 'path-closed', path: event.path });
-        break;
-      case 'path-status':
-        this.#emit({ type: 'path-status', path: event.path, status: statusOf(event.backup) });
+      }
+      case 'candidates':
+        this.#deliver(() => this.onCandidates?.(event.addresses));
         break;
       default:
         break;
@@ -228,8 +261,12 @@ export class Connection implements AsyncDisposable {
   }
 
   #emit(event: ConnectionEvent): void {
-    if (this.#early === undefined) this.onEvent?.(event);
-    else this.#early.push(event);
+    this.#deliver(() => this.onEvent?.(event));
+  }
+
+  #deliver(call: () => void): void {
+    if (this.#early === undefined) call();
+    else this.#early.push(call);
   }
 
   #onStream(id: number, bidi: boolean, first: Uint8Array): void {

@@ -1,11 +1,20 @@
 import type {
   NativeConnectionStats,
   NativeCount,
+  NativeEvent,
   NativeForwardStats,
   NativePath,
   NativeTransport,
 } from './native.ts';
-import type { ConnectionStats, ForwardStats, PathInfo, PathStatus, TransportOptions } from './types.ts';
+import type {
+  ConnectionStats,
+  ForwardStats,
+  PathCloseReason,
+  PathEvent,
+  PathInfo,
+  PathStatus,
+  TransportOptions,
+} from './types.ts';
 
 export function statusOf(backup: boolean): PathStatus {
   return backup ? 'backup' : 'available';
@@ -14,6 +23,20 @@ export function statusOf(backup: boolean): PathStatus {
 export function pathInfo(p: NativePath): PathInfo {
   const { isVirtual, backup, ...rest } = p;
   return { ...rest, kind: isVirtual ? 'virtual' : 'direct', status: statusOf(backup) };
+}
+
+export function pathEvent(e: Extract<NativeEvent, { type: 'path' }>): PathEvent {
+  const { path, isVirtual, remote, local, change, backup, reason } = e;
+  const facts = { path, virtual: isVirtual, remote, ...(local !== undefined && { local }) };
+  switch (change) {
+    case 'opened':
+    case 'status':
+      return { ...facts, type: change, backup: backup === true };
+    case 'closed':
+      return { ...facts, type: 'closed', reason: reason as PathCloseReason };
+    default:
+      return { ...facts, type: change as 'dead' | 'alive' | 'moved' };
+  }
 }
 
 export function counts(list: readonly NativeCount[]): Record<string, number> {

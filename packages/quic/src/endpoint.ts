@@ -153,6 +153,14 @@ export class Endpoint implements AsyncDisposable {
     return path;
   }
 
+  /**
+   * The host's addresses or routes are others than before: connections look at once whether they still work, and
+   * direct paths from an address that is gone are closed.
+   */
+  networkChanged(): void {
+    this.native.networkChanged();
+  }
+
   /** @throws QuicError ERR_BIND. */
   listenTcp(options: { listen: string; onConnection: (socket: TcpSocket) => void }): TcpListener {
     const id = this.#id();
@@ -436,7 +444,7 @@ function nativeServer(options: ServerOptions): NativeServer {
 }
 
 function nativeOptions(options: EndpointOptions) {
-  const { listen, server, innerServer, keys, busyPollUs } = options;
+  const { listen, server, innerServer, keys, busyPollUs, direct } = options;
   return {
     listen,
     tls: nativeTls(options.identity, options.trust),
@@ -444,5 +452,8 @@ function nativeOptions(options: EndpointOptions) {
     ...(server && { server: nativeServer(server) }),
     ...(innerServer && { innerServer: nativeServer(innerServer) }),
     ...(busyPollUs !== undefined && { busyPollUs }),
+    ...(direct && {
+      direct: { ...direct, refuse: [...(direct.refuse ?? [])], allow: [...(direct.allow ?? [])] },
+    }),
   };
 }

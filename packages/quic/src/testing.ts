@@ -4,6 +4,7 @@ import { type Authority, createAuthority, issueLeaf } from '@ztna/identity/pki';
 import type { SpiffeId } from '@ztna/wire';
 import {
   type Connection,
+  type DirectOptions,
   Endpoint,
   type EndpointOptions,
   type FramePrefix,
@@ -97,13 +98,19 @@ export function joinByRules(relay: Endpoint, a: Connection, b: Connection) {
 }
 
 /** An inner connection from `agent` to `connector` over `relay`: [agent's side, connector's side]. */
-export async function relayed(pki: TestPki, outer?: TransportOptions, inner?: TransportOptions) {
+export async function relayed(
+  pki: TestPki,
+  outer?: TransportOptions,
+  inner?: TransportOptions,
+  direct?: DirectOptions,
+) {
   const innerServer = { alpn: [INNER], ...(inner && { transport: inner }) };
   const relay = await endpoint(pki, 'intermediate/i', {
     server: { alpn: [OUTER], ...(outer && { transport: outer }) },
   });
-  const agent = await endpoint(pki, 'agent/a');
-  const connector = await endpoint(pki, 'connector/s/c', { innerServer });
+  const extra = direct && { direct };
+  const agent = await endpoint(pki, 'agent/a', extra);
+  const connector = await endpoint(pki, 'connector/s/c', { innerServer, ...extra });
   const [agentOuter, relayAgent] = await connected(agent, relay, outer);
   const [connectorOuter, relayConnector] = await connected(connector, relay, outer);
   const rules = joinByRules(relay, relayAgent, relayConnector);

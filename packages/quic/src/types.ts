@@ -81,6 +81,21 @@ export interface EndpointOptions {
    * nothing. 0 never polls; default 50. Without effect on one core.
    */
   readonly busyPollUs?: number;
+  /** Lets connections over virtual paths have direct ones too; absent: they have none. */
+  readonly direct?: DirectOptions;
+}
+
+/**
+ * Where packets of direct paths may go and come from. Ranges like `192.0.2.0/24`. Never: port 0, virtual addresses.
+ * Not unless in `allow`: unspecified, loopback, link-local, multicast, broadcast, reserved.
+ */
+export interface DirectOptions {
+  /** Wins over `allow`. */
+  readonly refuse?: readonly string[];
+  /** Lifts what is refused by default. */
+  readonly allow?: readonly string[];
+  /** A path in use is dead when nothing is acknowledged for so long and three probe timeouts. Default 300. */
+  readonly minSilenceMs?: number;
 }
 
 export interface ConnectOptions {
@@ -150,23 +165,50 @@ export interface PathInfo {
   readonly id: number;
   readonly kind: 'direct' | 'virtual';
   readonly remote: string;
+  /** IP address that packets of the path arrived at, once known. */
+  readonly local?: string;
   readonly rttMs: number;
+  /** Smallest round trip so far; with multipath only. */
+  readonly minRttMs?: number;
   readonly mtu: number;
   readonly lostPackets: number;
   readonly sentPackets: number;
   readonly congestionWindow: number;
   readonly status: PathStatus;
+  /** Nothing is acknowledged on it. */
+  readonly dead: boolean;
 }
+
+interface PathFacts {
+  readonly path: number;
+  readonly virtual: boolean;
+  /** `ip:port`, or a virtual address. */
+  readonly remote: string;
+  readonly local?: string;
+}
+
+/**
+ * What became of a path other than the first, or of the first beside others.
+ * - `opened`: it may carry data; as a backup it does so only when there is nothing better.
+ * - `closed`: a direct path that died is closed at once, so that what was on its way is sent again elsewhere.
+ * - `status`: the peer said how it wants the path used. A server has followed already.
+ * - `dead`: nothing is acknowledged on it. If it was in use, a living path has taken over, if there is one.
+ * - `alive`: a dead path answers again; it is in use only if no other path lives.
+ * - `moved`: the peer sends from another address.
+ */
+export type PathEvent =
+  | (PathFacts & { readonly type: 'opened' | 'status'; readonly backup: boolean })
+  | (PathFacts & { readonly type: 'closed'; readonly reason: PathCloseReason })
+  | (PathFacts & { readonly type: 'dead' | 'alive' | 'moved' });
+
+export type PathCloseReason = 'local' | 'peer' | 'timeout' | 'dead' | 'network';
 
 export type ConnectionEvent =
   | { readonly type: 'observed-address'; readonly address: string }
   | { readonly type: 'peer-address'; readonly address: string }
   /** Nothing heard for several probe timeouts although an answer is due. */
   | { readonly type: 'stalled' }
-  | { readonly type: 'recovered' }
-  | { readonly type: 'path-opened'; readonly path: number; readonly remote: string }
-  | { readonly type: 'path-closed'; readonly path: number }
-  | { readonly type: 'path-status'; readonly path: number; readonly status: PathStatus };
+  | { readonly type: 'recovered' };
 
 export interface ConnectionStats {
   readonly paths: readonly PathInfo[];

@@ -1,6 +1,7 @@
 //! Addresses: virtual ones, and the two spellings of IPv4.
 
 use super::types::Id;
+use noq_proto as q;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Virtual paths have addresses in this unique-local /48. They never appear on a network: packets that
@@ -34,6 +35,26 @@ pub(crate) fn virtual_id(address: &SocketAddr) -> Option<Id> {
 /// `::ffff:a.b.c.d` as `a.b.c.d`, for people and for observed addresses.
 pub(crate) fn unmap(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// noq is given IPv4 addresses as mapped IPv6, whatever the socket: an inner connection has virtual
+/// addresses, which are IPv6, and probes to IPv4 candidates then go to mapped ones.
+pub(crate) fn as_v6(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().into(),
+        IpAddr::V6(_) => ip,
+    }
+}
+
+/// For an IPv4 socket.
+pub(crate) fn as_v4(t: &q::Transmit) -> q::Transmit {
+    q::Transmit {
+        destination: unmap(t.destination),
+        src_ip: t.src_ip.map(|ip| ip.to_canonical()),
+        ecn: t.ecn,
+        size: t.size,
+        segment_size: t.segment_size,
+    }
 }
 
 /// The spelling that a socket of this family wants. A dual-stack socket reaches IPv4 as mapped IPv6.

@@ -2,6 +2,8 @@
 
 use super::StartError;
 use super::options::{Congestion, Keys, ServerOptions, TransportOptions};
+use super::paths::DIRECT_IDLE;
+use super::pulse::WatchedFactory;
 use crate::cid::QuicLbGenerator;
 use crate::tls::TlsContext;
 use crate::token::{MemoryTokenLog, RETRY_TOKEN_LIFETIME, ResetKey, TokenKeys};
@@ -67,20 +69,26 @@ pub(crate) fn transport(o: &TransportOptions) -> Result<q::TransportConfig, Star
     if o.multipath > 0 {
         t.max_concurrent_multipath_paths(o.multipath);
         t.max_remote_nat_traversal_addresses(MAX_REMOTE_CANDIDATES);
+        // Also for paths that are never reached, of which noq tells nothing. Path 0 is exempted later.
+        t.default_path_max_idle_timeout(Some(DIRECT_IDLE));
     }
-    match o.congestion {
+    let controllers: Arc<dyn q::congestion::ControllerFactory + Send + Sync> = match o.congestion {
         Congestion::Cubic => {
             let mut cubic = q::congestion::CubicConfig::default();
             cubic.initial_window(INITIAL_WINDOW);
-            t.congestion_controller_factory(Arc::new(cubic))
+            Arc::new(cubic)
         }
         Congestion::NewReno => {
             let mut reno = q::congestion::NewRenoConfig::default();
             reno.initial_window(INITIAL_WINDOW);
-            t.congestion_controller_factory(Arc::new(reno))
+            Arc::new(reno)
         }
-        Congestion::Bbr3 => t.congestion_controller_factory(Arc::new(q::congestion::Bbr3Config::default())),
+        Congestion::Bbr3 => Arc::new(q::congestion::Bbr3Config::default()),
     };
+    t.congestion_controller_factory(match o.multipath {
+        0 => controllers,
+        _ => Arc::new(WatchedFactory(controllers)),
+    });
     Ok(t)
 }
 

@@ -1,5 +1,6 @@
 //! State kept beside each QUIC connection.
 
+use super::paths::Paths;
 use super::types::{FramePrefix, Id};
 use super::under_way::Origin;
 use crate::fairqueue::FairQueue;
@@ -172,6 +173,8 @@ pub(crate) struct Conn {
     pub(crate) waiters: Vec<Id>,
     /// Last virtual path that a packet of this connection took.
     pub(crate) last_path: Option<Id>,
+    /// Of inner connections.
+    pub(crate) paths: Option<Box<Paths>>,
     pub(crate) peer: SocketAddr,
     pub(crate) stall: StallDetector,
     pub(crate) datagrams_sent: u64,
@@ -186,6 +189,7 @@ impl Conn {
         inner: bool,
         via: Option<Id>,
         peer: SocketAddr,
+        min_silence: Duration,
     ) -> Self {
         Self {
             q,
@@ -207,6 +211,7 @@ impl Conn {
             reported_max_datagram: 0,
             waiters: Vec::new(),
             last_path: None,
+            paths: inner.then(|| Box::new(Paths::new(min_silence))),
             peer,
             stall: StallDetector::default(),
             datagrams_sent: 0,
@@ -223,6 +228,18 @@ impl Conn {
             asked: sum.asked + s.sent_bytes,
             answers: sum.answers + s.frame_rx.acks + s.frame_rx.path_acks,
         })
+    }
+
+    /// Largest packet on any path.
+    pub(crate) fn largest_mtu(&self) -> u16 {
+        self.paths.as_ref().map_or(0, |p| p.largest_mtu()).max(self.q.current_mtu())
+    }
+
+    /// When to look at the connection again although nothing happens.
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        let stall = self.stall.deadline(|| self.rtt());
+        let paths = self.paths.as_ref().and_then(|p| p.deadline(&self.q));
+        [self.q.poll_timeout(), stall, paths].into_iter().flatten().min()
     }
 
     /// Connections that we opened are watched: we are the one who can open another.

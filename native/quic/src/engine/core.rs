@@ -6,12 +6,13 @@ use super::busy_poll::BusyPoll;
 use super::configure;
 use super::conn::Conn;
 use super::datagrams::{Rule, VirtualPath};
+use super::direct_filter::DirectFilter;
 use super::handle::Shared;
 use super::options::EndpointOptions;
 use super::poller::{Interest, Poller, Ready};
 use super::sources::SourceLimit;
 use super::tcp::{Tcp, TcpListening};
-use super::types::{EndpointStats, Event, Id, PathInfo, REMOTE};
+use super::types::{EndpointStats, Event, Id, REMOTE};
 use super::udp::{Packet, Udp};
 use super::udp_batch::ReceiveBuffer;
 use super::udpflow::{UdpFlow, UdpListening};
@@ -66,6 +67,12 @@ pub(crate) struct Drops {
     pub(crate) flow_reassembly: u64,
     pub(crate) virtual_reassembly: u64,
     pub(crate) udp_peers_refused: u64,
+    pub(crate) direct_off: u64,
+    pub(crate) direct_refused: u64,
+    pub(crate) direct_limited: u64,
+    pub(crate) direct_refused_received: u64,
+    pub(crate) outer_over_virtual: u64,
+    pub(crate) probe_rounds: u64,
 }
 
 pub(crate) struct Engine {
@@ -92,6 +99,7 @@ pub(crate) struct Engine {
     pub(crate) udp_listeners: FxHashMap<Id, UdpListening>,
     pub(crate) udp_flows: FxHashMap<Id, UdpFlow>,
     pub(crate) drops: Drops,
+    pub(crate) direct: Option<DirectFilter>,
     packets: Vec<Packet>,
     pub(crate) udp_buffer: ReceiveBuffer,
     /// Payloads for local sockets, by flow.
@@ -142,6 +150,7 @@ impl Engine {
         let sources = per_source.map(SourceLimit::new);
         let ep = q::Endpoint::new(Arc::new(configure::endpoint(&options.keys)?), server, !udp.may_fragment());
         let busy_poll = BusyPoll::new(options.busy_poll);
+        let direct = options.direct.clone().map(DirectFilter::new);
         Ok(Self {
             shared,
             poller,
@@ -166,6 +175,7 @@ impl Engine {
             udp_listeners: FxHashMap::default(),
             udp_flows: FxHashMap::default(),
             drops: Drops::default(),
+            direct,
             packets: Vec::new(),
             udp_buffer: ReceiveBuffer::default(),
             udp_out: Vec::new(),
@@ -260,7 +270,8 @@ impl Engine {
         let more = self.udp.receive(&mut packets);
         let now = Instant::now();
         for p in packets.drain(..) {
-            self.packet(now, q::FourTuple::new(p.from, p.to), p.ecn, p.data);
+            let (from, to) = (addr::for_socket(p.from, true), p.to.map(addr::as_v6));
+            self.packet(now, q::FourTuple::new(from, to), p.ecn, p.data);
         }
         self.packets = packets;
         more
@@ -278,6 +289,9 @@ impl Engine {
         match self.ep.handle(now, network, ecn, data, &mut response) {
             Some(q::DatagramEvent::ConnectionEvent(handle, event)) => {
                 let Some(&id) = self.by_handle.get(&handle.0) else { return };
+                if !self.may_enter(id, network.remote()) {
+                    return;
+                }
                 let Some(conn) = self.conns.get_mut(&id) else { return };
                 conn.q.handle_event(event);
                 if conn.stall.stalled {
@@ -353,6 +367,7 @@ impl Engine {
         c.dirty = false;
         let mut drained = self.endpoint_events(id);
         self.connection_events(id);
+        self.tend_paths(id, now);
         let mut again = self.transmit(id, now);
         drained |= self.endpoint_events(id);
         if drained {
@@ -361,11 +376,7 @@ impl Engine {
         }
         if let Some(c) = self.conns.get_mut(&id) {
             again &= !self.udp.is_blocked();
-            let stall = c.stall.deadline(|| c.rtt());
-            let next = match (c.q.poll_timeout(), stall) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
+            let next = c.next_wake();
             if next != c.timer {
                 if let Some(old) = c.timer {
                     self.timers.remove(&(old, TimerKey::Conn(id)));
@@ -410,7 +421,7 @@ impl Engine {
                 break;
             };
             buffer.clear();
-            let limit = self.udp.batch_limit(c.q.current_mtu());
+            let limit = self.udp.batch_limit(c.largest_mtu());
             let Some(t) = c.q.poll_transmit(now, limit, &mut buffer) else {
                 again = false;
                 break;
@@ -430,14 +441,10 @@ impl Engine {
     pub(crate) fn send_packets(&mut self, t: &q::Transmit, data: &mut Vec<u8>, from: Option<Id>) {
         match addr::virtual_id(&t.destination) {
             Some(path) => self.send_virtual(path, &data[..t.size], t.segment_size.unwrap_or(t.size), from),
-            None => self.udp.send(t, data),
+            None if from.is_some_and(|id| !self.may_leave(id, t)) => {}
+            None if self.udp.is_v6() => self.udp.send(t, data),
+            None => self.udp.send(&addr::as_v4(t), data),
         }
-    }
-
-    pub(crate) fn path_infos(&mut self, id: Id) -> Vec<PathInfo> {
-        let Some(c) = self.conns.get_mut(&id) else { return Vec::new() };
-        let ids = c.q.paths();
-        ids.into_iter().filter_map(|p| path_info(&mut c.q, p)).collect()
     }
 
     pub(crate) fn stats(&self) -> EndpointStats {
@@ -463,33 +470,17 @@ impl Engine {
                 ("flow_socket_full", d.flow_socket_full),
                 ("flow_reassembly", d.flow_reassembly),
                 ("udp_peers_refused", d.udp_peers_refused),
+                ("direct_off", d.direct_off),
+                ("direct_refused", d.direct_refused),
+                ("direct_limited", d.direct_limited),
+                ("direct_refused_received", d.direct_refused_received),
+                ("outer_over_virtual", d.outer_over_virtual),
+                ("probe_rounds_limited", d.probe_rounds),
             ],
             thread_cpu: thread_cpu(),
             loops: self.loops,
         }
     }
-}
-
-fn path_info(conn: &mut q::Connection, path: q::PathId) -> Option<PathInfo> {
-    let remote = conn.network_path(path).ok()?.remote();
-    let backup = conn.path_status(path).is_ok_and(|s| s == q::PathStatus::Backup);
-    let s = conn.path_stats(path)?;
-    Some(PathInfo {
-        id: path_number(path),
-        is_virtual: addr::is_virtual(&remote),
-        remote: addr::unmap(remote),
-        rtt: s.rtt,
-        mtu: s.current_mtu,
-        lost_packets: s.lost_packets,
-        sent_packets: s.sent_packets,
-        congestion_window: s.cwnd,
-        backup,
-    })
-}
-
-/// noq keeps the number private but prints it.
-pub(crate) fn path_number(path: q::PathId) -> u32 {
-    path.to_string().parse().unwrap_or(u32::MAX)
 }
 
 fn thread_cpu() -> Duration {

@@ -281,7 +281,11 @@ impl Engine {
 
     /// False when the path that a connection sends on has a full carrier; it is woken when there is room.
     pub(crate) fn carrier_has_room(&mut self, id: Id) -> bool {
-        let Some(path) = self.conns.get(&id).and_then(|c| c.last_path) else { return true };
+        let Some(c) = self.conns.get(&id) else { return true };
+        let Some(path) = c.last_path else { return true };
+        if c.paths.as_ref().is_some_and(|p| p.direct_in_use(&c.q)) {
+            return true;
+        }
         let Some(carrier_id) = self.virtual_paths.get(&path).map(|v| v.carrier) else { return true };
         let Some(carrier) = self.conns.get_mut(&carrier_id) else { return true };
         if carrier.queue.queued_bytes(path) < VIRTUAL_BACKLOG {
@@ -393,6 +397,7 @@ impl Engine {
         send: FramePrefix,
         receive: FramePrefix,
     ) {
+        let moves = self.virtual_paths.contains_key(&path);
         self.unroute_virtual(path);
         let Some(c) = self.conns.get_mut(&carrier) else { return };
         if !c.routes.add(&receive, |fragment| Route::Virtual { path, fragment }) {
@@ -402,6 +407,9 @@ impl Engine {
         match self.virtual_paths.get_mut(&path) {
             Some(v) => (v.carrier, v.send, v.receive) = (carrier, send, receive),
             None => drop(self.virtual_paths.insert(path, VirtualPath::new(carrier, send, receive))),
+        }
+        if moves {
+            self.carrier_changed(path);
         }
     }
 

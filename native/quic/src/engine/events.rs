@@ -1,8 +1,9 @@
 //! What connections report, and what the owner orders.
 
 use super::addr;
-use super::core::{Engine, path_number};
+use super::core::Engine;
 use super::datagrams::Rule;
+use super::path_info::path_number;
 use super::tcp::Join;
 use super::types::{CloseKind, Command, ConnectionStats, Event, Id};
 use crate::tls;
@@ -20,8 +21,8 @@ impl Engine {
                 q::Event::Path(event) => self.on_path_event(id, event),
                 q::Event::HandshakeDataReady
                 | q::Event::HandshakeConfirmed
-                | q::Event::DatagramsUnblocked
-                | q::Event::NatTraversal(_) => {}
+                | q::Event::DatagramsUnblocked => {}
+                q::Event::NatTraversal(_) => self.candidates_told(id),
             }
         }
         self.notice_migration(id);
@@ -30,6 +31,7 @@ impl Engine {
     fn on_connected(&mut self, id: Id) {
         let Some(c) = self.conns.get_mut(&id) else { return };
         c.established = true;
+        let multipath = c.q.is_multipath_negotiated();
         c.refresh_max_datagram();
         c.reported_max_datagram = c.max_datagram;
         let session = c.q.crypto_session();
@@ -46,6 +48,9 @@ impl Engine {
             max_datagram: c.max_datagram,
         };
         self.events.push(event);
+        if multipath {
+            self.path_established(id, q::PathId::ZERO);
+        }
         self.handshake_over(id);
     }
 
@@ -68,44 +73,14 @@ impl Engine {
     }
 
     fn on_path_event(&mut self, conn: Id, event: q::PathEvent) {
-        let reported = match event {
-            q::PathEvent::Established { id, .. } => {
-                self.tell_backup(conn, id);
-                let remote = self
-                    .conns
-                    .get(&conn)
-                    .and_then(|c| c.q.network_path(id).ok())
-                    .map(|n| addr::unmap(n.remote()));
-                remote.map(|remote| Event::PathOpened { conn, path: path_number(id), remote })
-            }
-            q::PathEvent::Abandoned { id, .. } => Some(Event::PathClosed { conn, path: path_number(id) }),
-            q::PathEvent::RemoteStatus { id, status, .. } => {
-                // noq leaves our own direction as it is; answering over the peer's backup helps nobody.
-                // The client decides: if both followed each other, opposite changes would swap for ever.
-                if let Some(c) = self.conns.get_mut(&conn).filter(|c| c.q.side().is_server()) {
-                    let _ = c.q.set_path_status(id, status);
-                }
-                Some(Event::PathStatus {
-                    conn,
-                    path: path_number(id),
-                    backup: status == q::PathStatus::Backup,
-                })
-            }
+        match event {
+            q::PathEvent::Established { id, .. } => self.path_established(conn, id),
+            q::PathEvent::Abandoned { id, reason, .. } => self.path_abandoned(conn, id, &reason),
+            q::PathEvent::RemoteStatus { .. } => self.path_status_told(conn),
             q::PathEvent::ObservedAddr { addr: address, .. } => {
-                Some(Event::ObservedAddress { conn, address: addr::unmap(address) })
+                self.events.push(Event::ObservedAddress { conn, address: addr::unmap(address) })
             }
-            _ => None,
-        };
-        self.events.extend(reported);
-    }
-
-    /// noq 1.4.0 means to tell the peer the status that a path was opened with, and does not. A change
-    /// and back is told, and by now the peer knows the path.
-    fn tell_backup(&mut self, conn: Id, path: q::PathId) {
-        let Some(c) = self.conns.get_mut(&conn) else { return };
-        if c.q.path_status(path).is_ok_and(|s| s == q::PathStatus::Backup) {
-            let _ = c.q.set_path_status(path, q::PathStatus::Available);
-            let _ = c.q.set_path_status(path, q::PathStatus::Backup);
+            _ => {}
         }
     }
 
@@ -146,6 +121,9 @@ impl Engine {
             }
             Command::SetPathStatus { conn, path, backup } => self.set_path_status(conn, path, backup),
             Command::ClosePath { conn, path } => self.close_path(conn, path),
+            Command::SetCandidates { conn, addresses } => self.set_candidates(conn, addresses),
+            Command::Probe { conn } => self.probe(conn),
+            Command::NetworkChanged => self.network_changed(),
             Command::Reload { tls, request } => {
                 let error = self.reload(&tls).err().map(|e| e.to_string());
                 self.events.push(Event::Reloaded { request, error });
@@ -221,10 +199,12 @@ impl Engine {
 
     fn open_path(&mut self, id: Id, remote: std::net::SocketAddr, backup: bool, request: u32) {
         let status = if backup { q::PathStatus::Backup } else { q::PathStatus::Available };
-        let v6 = self.udp.is_v6();
+        let remote = addr::for_socket(remote, true);
+        let refused = !addr::is_virtual(&remote) && self.permitted(vec![remote]).is_empty();
         let path = match self.conns.get_mut(&id) {
+            Some(_) if refused => Err("direct paths may not lead there".into()),
             Some(c) => {
-                let network = q::FourTuple::from_remote(addr::for_socket(remote, v6));
+                let network = q::FourTuple::from_remote(remote);
                 c.q.open_path_ensure(network, status, Instant::now())
                     .map(|(p, _)| path_number(p))
                     .map_err(|e| e.to_string())

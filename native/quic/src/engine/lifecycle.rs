@@ -9,6 +9,7 @@ use super::options::{RetryPolicy, TransportOptions};
 use super::sources::Verdict;
 use super::types::{CloseKind, Event, Id, REMOTE};
 use super::under_way::Origin;
+use super::watch::MIN_SILENCE;
 use crate::tls::{TlsContext, TlsMaterial};
 use bytes::Bytes;
 use noq_proto as q;
@@ -101,7 +102,8 @@ impl Engine {
     ) {
         let inner = addr::is_virtual(&peer);
         self.by_handle.insert(handle.0, id);
-        self.conns.insert(id, Conn::new(conn, handle, inner, via, peer));
+        let silence = self.options.direct.as_ref().map_or(MIN_SILENCE, |o| o.min_silence);
+        self.conns.insert(id, Conn::new(conn, handle, inner, via, peer, silence));
         self.mark(id);
     }
 
@@ -161,8 +163,8 @@ impl Engine {
         let crypto = self.tls.client(alpn).map_err(|e| e.to_string())?;
         let mut config = q::ClientConfig::new(crypto);
         config.transport_config(Arc::new(configure::transport(transport).map_err(|e| e.to_string())?));
-        let target = addr::for_socket(remote, self.udp.is_v6());
-        if target.is_ipv6() && !self.udp.is_v6() && !addr::is_virtual(&target) {
+        let target = addr::for_socket(remote, true);
+        if remote.ip().to_canonical().is_ipv6() && !self.udp.is_v6() && !addr::is_virtual(&target) {
             return Err(format!("{remote} is IPv6 but the socket is IPv4 only"));
         }
         let (handle, conn) =

@@ -2,22 +2,28 @@
 //!
 //! [`spawn`] starts it. The owner gives [`Command`]s through a [`Handle`] and collects [`Event`]s when the
 //! wake-up callback has fired. Inside, [`core`] runs the loop; [`lifecycle`] begins and ends connections;
-//! [`conn`] is what is kept per connection; [`datagrams`] carries out forwarding rules and virtual paths;
+//! [`conn`] is what is kept per connection;
+//! [`paths`] looks after virtual and direct paths, [`direct_filter`] after where the latter may lead; [`datagrams`] carries out forwarding rules and virtual paths;
 //! [`streams`] moves stream bytes; [`tcp`], [`splice`] and [`udpflow`] join them to local sockets.
 
 mod addr;
 mod busy_poll;
+mod cidr;
 mod configure;
 mod conn;
 mod core;
 mod datagrams;
+mod direct_filter;
 mod events;
 mod hand_over;
 mod handle;
 mod lifecycle;
 mod options;
 mod outbox;
+mod path_info;
+mod paths;
 mod poller;
+mod pulse;
 mod sources;
 mod splice;
 mod streams;
@@ -27,9 +33,12 @@ mod udp;
 mod udp_batch;
 mod udpflow;
 mod under_way;
+mod watch;
 
+pub use cidr::Cidr;
 pub use handle::Handle;
 pub use options::*;
+pub use path_info::{PathChange, PathInfo};
 pub use types::*;
 pub use udpflow::connected_udp_socket;
 

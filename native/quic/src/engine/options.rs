@@ -1,5 +1,6 @@
 //! What an endpoint is made of.
 
+use super::cidr::Cidr;
 use crate::tls::TlsMaterial;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -91,6 +92,24 @@ pub struct Keys {
     pub generation: u8,
 }
 
+/// Addresses that packets of inner connections may go to and come from outside virtual paths. Never: port 0 and
+/// the range of virtual addresses. Not unless in `allow`: unspecified, loopback, link-local, multicast, broadcast
+/// and reserved addresses.
+#[derive(Debug, Clone)]
+pub struct DirectOptions {
+    /// Wins over `allow`.
+    pub refuse: Vec<Cidr>,
+    pub allow: Vec<Cidr>,
+    /// A path in use on which nothing is acknowledged for so long, and for three probe timeouts, is dead.
+    pub min_silence: Duration,
+}
+
+impl Default for DirectOptions {
+    fn default() -> Self {
+        Self { refuse: vec![], allow: vec![], min_silence: super::watch::MIN_SILENCE }
+    }
+}
+
 /// Everything that an endpoint is made of.
 pub struct EndpointOptions {
     pub listen: SocketAddr,
@@ -101,6 +120,8 @@ pub struct EndpointOptions {
     pub keys: Keys,
     /// Longest time to poll before sleeping, learned up to this bound; zero never polls.
     pub busy_poll: Duration,
+    /// Lets inner connections have direct paths; `None` has them run over virtual paths alone.
+    pub direct: Option<DirectOptions>,
 }
 
 /// Twice what waking a thread costs on a virtual machine.

@@ -1,9 +1,10 @@
 //! What crosses between the owner of an engine and its thread: commands and events.
 
 use super::options::TransportOptions;
+use super::path_info::{PathChange, PathInfo};
 use crate::tls::TlsMaterial;
 use bytes::Bytes;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Names an object of one engine. Ids below [`REMOTE`] are chosen by the owner, those with the bit set
@@ -94,6 +95,18 @@ pub enum Command {
         conn: Id,
         path: u32,
     },
+    /// Turns direct paths on and shows the peer these addresses, in place of those shown before. `None` turns
+    /// them off and closes them; off is how a connection begins.
+    SetCandidates {
+        conn: Id,
+        addresses: Option<Vec<SocketAddr>>,
+    },
+    /// Has both sides probe each other's candidates; on the client's side only. Too often, it is not done.
+    Probe {
+        conn: Id,
+    },
+    /// Addresses or routes of the host are others now.
+    NetworkChanged,
     Reload {
         tls: TlsMaterial,
         request: u32,
@@ -252,19 +265,6 @@ pub enum Cut {
     Closed,
 }
 
-#[derive(Debug, Clone)]
-pub struct PathInfo {
-    pub id: u32,
-    pub is_virtual: bool,
-    pub remote: SocketAddr,
-    pub rtt: Duration,
-    pub mtu: u16,
-    pub lost_packets: u64,
-    pub sent_packets: u64,
-    pub congestion_window: u64,
-    pub backup: bool,
-}
-
 /// What has happened.
 #[derive(Debug)]
 pub enum Event {
@@ -323,19 +323,18 @@ pub enum Event {
     Recovered {
         conn: Id,
     },
-    PathOpened {
+    Path {
         conn: Id,
         path: u32,
+        is_virtual: bool,
         remote: SocketAddr,
+        local: Option<IpAddr>,
+        change: PathChange,
     },
-    PathClosed {
+    /// Where the peer says it might be reached, all that there is now.
+    Candidates {
         conn: Id,
-        path: u32,
-    },
-    PathStatus {
-        conn: Id,
-        path: u32,
-        backup: bool,
+        addresses: Vec<SocketAddr>,
     },
     /// Both directions of a stream that was not spliced are over.
     StreamClosed {

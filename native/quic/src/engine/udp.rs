@@ -83,11 +83,11 @@ impl Udp {
         self.state.may_fragment()
     }
 
-    /// How many packets of `mtu` bytes one segmented send may hold. Never below `MIN_BATCH`, whatever the
+    /// How many packets of `mtu` bytes one segmented send may hold. `MIN_BATCH` if they fit, whatever the
     /// kernel can: with a limit of one, noq 1.4.0 repeats a handshake's CONNECTION_CLOSE without end.
     pub(crate) fn batch_limit(&self, mtu: u16) -> NonZeroUsize {
         let by_bytes = MAX_BATCH_BYTES / usize::from(mtu.max(1200));
-        let limit = self.state.max_gso_segments().get().min(by_bytes).max(MIN_BATCH);
+        let limit = self.state.max_gso_segments().get().max(MIN_BATCH).min(by_bytes.max(2));
         NonZeroUsize::new(limit).unwrap_or(NonZeroUsize::MIN)
     }
 

@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod direct;
+mod failover;
 mod forwarding;
 mod handshakes;
 mod network;

@@ -6,7 +6,7 @@ use crate::support::*;
 use bytes::{BufMut, BytesMut};
 use socket2::{Domain, Socket, Type};
 use ztna_quic::engine::{
-    CloseKind, Command, EndpointOptions, Event, Id, TransportOptions, virtual_path_address,
+    CloseKind, Command, EndpointOptions, Event, Id, PathChange, TransportOptions, virtual_path_address,
 };
 
 /// What relay framing takes of a carrier's datagram.
@@ -260,7 +260,11 @@ fn a_second_path_takes_over_when_the_first_is_closed() {
     });
     let number = number.expect("a second path");
     let opened = r.a.wait_for("open path", |e| match e {
-        Event::PathOpened { conn, path, remote } if (*conn, *path) == (inner.client, number) => Some(*remote),
+        Event::Path { conn, path, remote, change: PathChange::Opened { .. }, .. }
+            if (*conn, *path) == (inner.client, number) =>
+        {
+            Some(*remote)
+        }
         _ => None,
     });
     assert_eq!(opened, remote);
@@ -268,7 +272,8 @@ fn a_second_path_takes_over_when_the_first_is_closed() {
 
     r.a.send(Command::ClosePath { conn: inner.client, path: 0 });
     r.a.wait_for("closed path", |e| {
-        matches!(e, Event::PathClosed { conn, path: 0 } if *conn == inner.client).then_some(())
+        matches!(e, Event::Path { conn, path: 0, change: PathChange::Closed { .. }, .. } if *conn == inner.client)
+            .then_some(())
     });
     let before = (forwarded(&mut r, rules.0), forwarded(&mut r, rules.1));
     r.transfer(inner, 1 << 20);
@@ -289,11 +294,19 @@ fn a_backup_path_rests_until_it_is_needed() {
     let remote = virtual_path_address(second.id);
     r.a.send(Command::OpenPath { conn: inner.client, remote, backup: true, request: 9_000 });
     let path = r.a.wait_for("open path", |e| match e {
-        Event::PathOpened { conn, path, .. } if *conn == inner.client && *path != 0 => Some(*path),
+        Event::Path { conn, path, change: PathChange::Opened { backup: true }, .. }
+            if *conn == inner.client =>
+        {
+            Some(*path)
+        }
         _ => None,
     });
     r.b.wait_for("status", |e| match e {
-        Event::PathStatus { conn, path: p, backup: true } if (*conn, *p) == (inner.server, path) => Some(()),
+        Event::Path { conn, path: p, change: PathChange::Status { backup: true }, .. }
+            if (*conn, *p) == (inner.server, path) =>
+        {
+            Some(())
+        }
         _ => None,
     });
     let before = forwarded(&mut r, rules.0);

@@ -1,5 +1,6 @@
 //! What the tests of the engine share: owners that wait for events, certificates, a bad network.
 
+pub(crate) mod direct;
 pub(crate) mod owner;
 pub(crate) mod pki;
 pub(crate) mod proxy;
@@ -50,6 +51,7 @@ pub(crate) fn client_endpoint(tls: TlsMaterial) -> EndpointOptions {
         inner_server: None,
         keys: Keys::default(),
         busy_poll: BUSY_POLL,
+        direct: None,
     }
 }
 

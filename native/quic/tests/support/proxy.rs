@@ -3,7 +3,7 @@
 
 use super::Random;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -36,6 +36,7 @@ struct Shared {
     to_server_open: AtomicBool,
     to_client_open: AtomicBool,
     lost: AtomicU64,
+    largest: AtomicUsize,
 }
 
 struct Ways {
@@ -62,6 +63,7 @@ impl Proxy {
             to_server_open: AtomicBool::new(true),
             to_client_open: AtomicBool::new(true),
             lost: AtomicU64::new(0),
+            largest: AtomicUsize::new(usize::MAX),
         });
         let mut proxy = Self { shared: shared.clone(), address, threads: vec![] };
         proxy.threads.push(std::thread::spawn(move || shared.carry_to_server(seed)));
@@ -83,6 +85,11 @@ impl Proxy {
     pub(crate) fn pass(&self, to_server: bool, to_client: bool) {
         self.shared.to_server_open.store(to_server, Ordering::SeqCst);
         self.shared.to_client_open.store(to_client, Ordering::SeqCst);
+    }
+
+    /// Larger packets vanish from now on, in both directions.
+    pub(crate) fn narrow(&self, largest: usize) {
+        self.shared.largest.store(largest, Ordering::SeqCst);
     }
 
     /// As a NAT that has forgotten the client: its packets come from another port now, and what goes to
@@ -128,12 +135,16 @@ impl Shared {
         self.ways.lock().expect("proxy threads do not panic")
     }
 
+    fn fits(&self, packet: &[u8]) -> bool {
+        packet.len() <= self.largest.load(Ordering::SeqCst)
+    }
+
     fn carry_to_server(&self, seed: u64) {
         let mut line = Line::new(self.trouble, seed);
         while !self.stop.load(Ordering::SeqCst) {
             let from = line.receive(&self.front, &self.lost, |packet| {
                 let ways = self.ways();
-                if self.to_server_open.load(Ordering::SeqCst) {
+                if self.to_server_open.load(Ordering::SeqCst) && self.fits(packet) {
                     let _ = ways.back.send_to(packet, ways.server);
                 }
             });
@@ -148,7 +159,8 @@ impl Shared {
         while !self.stop.load(Ordering::SeqCst) && Arc::ptr_eq(back, &self.ways().back) {
             line.receive(back, &self.lost, |packet| {
                 let mut ways = self.ways();
-                if let (Some(client), true) = (ways.client, self.to_client_open.load(Ordering::SeqCst)) {
+                let open = self.to_client_open.load(Ordering::SeqCst) && self.fits(packet);
+                if let (Some(client), true) = (ways.client, open) {
                     let _ = self.front.send_to(packet, client);
                 }
                 if let Some(server) = ways.server_after_answer.take() {

@@ -5,7 +5,9 @@ use super::{
     INNER_ALPN, Link, Owner, Pki, client_endpoint, connect_to, relay_prefix, server_endpoint, server_options,
 };
 use std::net::SocketAddr;
-use ztna_quic::engine::{Command, EndpointOptions, Id, TransportOptions, virtual_path_address};
+use ztna_quic::engine::{
+    Command, DirectOptions, EndpointOptions, Id, TransportOptions, virtual_path_address,
+};
 
 /// Channel numbers that the relay gives to the two sides.
 pub(crate) const CHANNEL_A: u8 = 1;
@@ -31,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) outer_a: TransportOptions,
     pub(crate) outer_b: TransportOptions,
     pub(crate) inner: TransportOptions,
+    /// Of `a` and of `b`.
+    pub(crate) direct: [Option<DirectOptions>; 2],
     /// Rate limit of the rule from `a` to `b`.
     pub(crate) rate: Option<u64>,
 }
@@ -38,7 +42,14 @@ pub(crate) struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         let outer = || TransportOptions { max_mtu: 1452, ..TransportOptions::default() };
-        Self { relay: outer(), outer_a: outer(), outer_b: outer(), inner: outer(), rate: None }
+        Self {
+            relay: outer(),
+            outer_a: outer(),
+            outer_b: outer(),
+            inner: outer(),
+            direct: [None, None],
+            rate: None,
+        }
     }
 }
 
@@ -62,12 +73,16 @@ impl Relayed {
             server: Some(server_options(plan.relay.clone())),
             ..server_endpoint(pki.material("relay"))
         });
-        let mut a = Owner::start(client_endpoint(pki.material("a")));
+        let mut a = Owner::start(EndpointOptions {
+            direct: plan.direct[0].clone(),
+            ..client_endpoint(pki.material("a"))
+        });
         let mut b = Owner::start(EndpointOptions {
             inner_server: Some(ztna_quic::engine::ServerOptions {
                 alpn: vec![INNER_ALPN.to_vec()],
                 ..server_options(plan.inner.clone())
             }),
+            direct: plan.direct[1].clone(),
             ..client_endpoint(pki.material("b"))
         });
         let to = way(relay.address());

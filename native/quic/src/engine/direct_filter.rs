@@ -1,0 +1,240 @@
+//! Where packets of inner connections may go outside virtual paths, and how many of them before the other
+//! end has proven that it is there.
+//!
+//! noq probes whatever address the peer names, and answers every probe with 1,200 bytes. A hostile peer
+//! would make us an amplifier, or a scanner of networks that only we can reach. So: a list of addresses,
+//! a budget per connection, and a limit per target over all connections.
+
+use super::addr;
+use super::cidr::Cidr;
+use super::core::Engine;
+use super::options::DirectOptions;
+use super::sources::{SourceLimit, Verdict};
+use super::types::Id;
+use noq_proto as q;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+/// One round is at most 16 candidates × 9 probes of 40 bytes; each probe that gets through costs the other
+/// side 1,200 bytes.
+const PACKETS: Rate = Rate { burst: 160.0, per_second: 40.0 };
+const BYTES: Rate = Rate { burst: 36_000.0, per_second: 12_000.0 };
+/// Probe rounds that a client may start.
+const ROUNDS: Rate = Rate { burst: 4.0, per_second: 0.5 };
+/// Packets per second that one target (IPv4 address, IPv6 /64) gets from all connections together.
+const PER_TARGET: u32 = 200;
+
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    burst: f64,
+    per_second: f64,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn full(rate: Rate, now: Instant) -> Self {
+        Self { tokens: rate.burst, at: now }
+    }
+
+    fn holds(&mut self, rate: Rate, amount: f64, now: Instant) -> bool {
+        let since = now.saturating_duration_since(self.at).as_secs_f64();
+        self.tokens = (self.tokens + since * rate.per_second).min(rate.burst);
+        self.at = now;
+        self.tokens >= amount
+    }
+}
+
+/// What one connection may still send to addresses that have not proven themselves.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    packets: Bucket,
+    bytes: Bucket,
+    rounds: Bucket,
+}
+
+impl Budget {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            packets: Bucket::full(PACKETS, now),
+            bytes: Bucket::full(BYTES, now),
+            rounds: Bucket::full(ROUNDS, now),
+        }
+    }
+
+    fn take(&mut self, packets: usize, bytes: usize, now: Instant) -> bool {
+        let (packets, bytes) = (packets as f64, bytes as f64);
+        let fits = self.packets.holds(PACKETS, packets, now) && self.bytes.holds(BYTES, bytes, now);
+        if fits {
+            self.packets.tokens -= packets;
+            self.bytes.tokens -= bytes;
+        }
+        fits
+    }
+
+    /// Whether a client may start another round of probes.
+    pub(crate) fn take_round(&mut self, now: Instant) -> bool {
+        let fits = self.rounds.holds(ROUNDS, 1.0, now);
+        self.rounds.tokens -= f64::from(u8::from(fits));
+        fits
+    }
+}
+
+/// The addresses that direct paths may lead to.
+pub(crate) struct DirectFilter {
+    options: DirectOptions,
+    targets: SourceLimit,
+}
+
+impl DirectFilter {
+    pub(crate) fn new(options: DirectOptions) -> Self {
+        Self { options, targets: SourceLimit::new(PER_TARGET) }
+    }
+
+    pub(crate) fn permits(&self, address: SocketAddr) -> bool {
+        let ip = address.ip().to_canonical();
+        let within = |ranges: &[Cidr]| ranges.iter().any(|r| r.contains(ip));
+        let never = address.port() == 0 || addr::is_virtual(&address) || within(&self.options.refuse);
+        !never && (within(&self.options.allow) || is_ordinary(ip))
+    }
+}
+
+/// A unicast address that means the same host from everywhere in a network.
+fn is_ordinary(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [first, ..] = ip.octets();
+            // 0/8 is this network; 240/4 is reserved and ends with broadcast.
+            !(first == 0 || first >= 240 || ip.is_loopback() || ip.is_link_local() || ip.is_multicast())
+        }
+        IpAddr::V6(ip) => {
+            !(ip.is_unspecified() || ip.is_loopback() || ip.is_unicast_link_local() || ip.is_multicast())
+        }
+    }
+}
+
+impl Engine {
+    /// Whether packets of this connection may leave for an address on the network. Counts those that may not.
+    pub(crate) fn may_leave(&mut self, id: Id, t: &q::Transmit) -> bool {
+        let Some(paths) = self.conns.get_mut(&id).and_then(|c| c.paths.as_deref_mut()) else { return true };
+        let packets = t.segment_size.map_or(1, |s| t.size.div_ceil(s.max(1)));
+        let (Some(filter), true) = (&mut self.direct, paths.direct) else {
+            self.drops.direct_off += packets as u64;
+            return false;
+        };
+        let to = t.destination;
+        if paths.leads_to(to) {
+            return true;
+        }
+        let reachable = self.udp.is_v6() || to.ip().to_canonical().is_ipv4();
+        if !reachable || !filter.permits(to) {
+            self.drops.direct_refused += packets as u64;
+            return false;
+        }
+        let now = Instant::now();
+        let within = paths.budget.take(packets, t.size, now)
+            && filter.targets.judge(to.ip(), true, now) == Verdict::Accept;
+        self.drops.direct_limited += if within { 0 } else { packets as u64 };
+        within
+    }
+
+    /// Whether a packet for this connection may have come from there. Inner connections take what comes from
+    /// permitted addresses once direct paths are on; outer ones nothing that comes through a relay.
+    pub(crate) fn may_enter(&mut self, id: Id, from: SocketAddr) -> bool {
+        let is_virtual = addr::is_virtual(&from);
+        let Some(c) = self.conns.get(&id) else { return false };
+        let Some(paths) = c.paths.as_deref() else {
+            self.drops.outer_over_virtual += u64::from(is_virtual);
+            return !is_virtual;
+        };
+        if is_virtual || (paths.direct && paths.leads_to(from)) {
+            return true;
+        }
+        let permitted = paths.direct && self.direct.as_ref().is_some_and(|f| f.permits(from));
+        self.drops.direct_refused_received += u64::from(!permitted);
+        permitted
+    }
+
+    /// Of these addresses, those that direct paths may lead to.
+    pub(crate) fn permitted(&self, addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        let filter = self.direct.as_ref();
+        addresses.into_iter().filter(|a| filter.is_some_and(|f| f.permits(*a))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn permits(options: &DirectOptions, address: &str) -> bool {
+        DirectFilter::new(options.clone()).permits(address.parse().expect("address"))
+    }
+
+    #[test]
+    fn only_ordinary_addresses_are_permitted() {
+        let plain = DirectOptions::default();
+        for good in
+            ["203.0.113.9:1", "10.0.0.1:4433", "[2001:db8::1]:1", "[fd00::1]:9", "[::ffff:10.0.0.1]:1"]
+        {
+            assert!(permits(&plain, good), "{good}");
+        }
+        for bad in [
+            "0.0.0.0:1",
+            "0.1.2.3:1",
+            "127.0.0.1:1",
+            "169.254.1.1:1",
+            "224.0.0.1:1",
+            "255.255.255.255:1",
+            "240.0.0.1:1",
+            "10.0.0.1:0",
+            "[::]:1",
+            "[::1]:1",
+            "[fe80::1]:1",
+            "[ff02::1]:1",
+            "[::ffff:127.0.0.1]:1",
+            "[fd7a:7a74:6e61::7]:1",
+        ] {
+            assert!(!permits(&plain, bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_stays_refused_and_what_is_allowed_lifts_what_is_built_in() {
+        let range = |r: &str| vec![r.parse::<Cidr>().expect("range")];
+        let options = DirectOptions {
+            refuse: range("100.64.0.0/10"),
+            allow: range("127.0.0.0/8"),
+            ..DirectOptions::default()
+        };
+        assert!(!permits(&options, "100.64.1.1:9") && permits(&options, "127.0.0.1:9"));
+        let both = DirectOptions {
+            refuse: range("127.0.0.1/32"),
+            allow: range("127.0.0.0/8"),
+            ..DirectOptions::default()
+        };
+        assert!(!permits(&both, "127.0.0.1:9") && permits(&both, "127.0.0.2:9"));
+        assert!(!permits(
+            &DirectOptions { allow: range("::/0"), ..DirectOptions::default() },
+            "[fd7a:7a74:6e61::7]:1"
+        ));
+    }
+
+    #[test]
+    fn a_budget_runs_out_by_packets_and_by_bytes_and_fills_again() {
+        let t = Instant::now();
+        let mut small = Budget::new(t);
+        assert_eq!((0..1000).filter(|_| small.take(1, 40, t)).count(), 160);
+        let mut large = Budget::new(t);
+        assert_eq!((0..1000).filter(|_| large.take(1, 1200, t)).count(), 30);
+        let later = t + Duration::from_secs(1);
+        assert_eq!((0..1000).filter(|_| large.take(1, 1200, later)).count(), 10);
+        let mut rounds = Budget::new(t);
+        assert_eq!((0..100).filter(|_| rounds.take_round(t)).count(), 4);
+        assert!(!rounds.take_round(later) && rounds.take_round(t + Duration::from_secs(2)));
+    }
+}

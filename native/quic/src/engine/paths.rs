@@ -1,0 +1,486 @@
+//! The paths of inner connections: what is known of each, which of them carries data, and what happens when
+//! one dies. Path 0 is virtual and stays; direct paths come and go. Which path is preferred the owner
+//! decides, and the client for both sides; only when a path dies the engine moves traffic by itself.
+
+use super::addr;
+use super::core::Engine;
+use super::direct_filter::Budget;
+use super::path_info::{PathChange, path_number};
+use super::pulse::{Beat, Pulse};
+use super::types::{Event, Id};
+use super::watch::{Finding, Watch};
+use noq_proto as q;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A direct path of which nothing is heard for so long is gone; also one that was never reached.
+pub(crate) const DIRECT_IDLE: Duration = Duration::from_secs(30);
+/// Keeps the mappings of NATs on a direct path. Many forget a UDP flow after 30 s.
+const DIRECT_KEEP_ALIVE: Duration = Duration::from_secs(12);
+/// Shows whether the relay would be there.
+const VIRTUAL_KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A peer can make candidates and statuses change at will; the owner hears of it at most so often.
+const REPORT_INTERVAL: Duration = Duration::from_millis(100);
+/// Candidates of our own that a connection shows.
+const MAX_CANDIDATES: usize = 16;
+const CLOSED_BY_OWNER: u32 = 0;
+const CLOSED_AS_DEAD: u32 = 1;
+const CLOSED_BY_NETWORK: u32 = 2;
+
+/// Paths of one inner connection.
+pub(crate) struct Paths {
+    /// The owner wants direct paths for this connection.
+    pub(crate) direct: bool,
+    pub(crate) budget: Budget,
+    min_silence: Duration,
+    known: Vec<Path>,
+    candidates_changed: bool,
+    status_changed: bool,
+    next_report: Instant,
+}
+
+struct Path {
+    id: q::PathId,
+    network: q::FourTuple,
+    pulse: Arc<Pulse>,
+    watch: Watch,
+    /// Frames heard on it when it died.
+    heard: u64,
+    /// Status that the peer gave it, as the owner knows it.
+    told: Option<q::PathStatus>,
+}
+
+impl Path {
+    fn is_virtual(&self) -> bool {
+        addr::is_virtual(&self.network.remote())
+    }
+
+    fn event(&self, conn: Id, change: PathChange) -> Event {
+        let remote = self.network.remote();
+        Event::Path {
+            conn,
+            path: path_number(self.id),
+            is_virtual: self.is_virtual(),
+            remote: addr::unmap(remote),
+            local: self.network.local_ip().map(|ip| ip.to_canonical()),
+            change,
+        }
+    }
+}
+
+impl Paths {
+    pub(crate) fn new(min_silence: Duration) -> Self {
+        Self {
+            direct: false,
+            budget: Budget::new(Instant::now()),
+            min_silence,
+            known: Vec::new(),
+            candidates_changed: false,
+            status_changed: false,
+            next_report: Instant::now(),
+        }
+    }
+
+    /// Whether an established direct path ends there.
+    pub(crate) fn leads_to(&self, remote: SocketAddr) -> bool {
+        self.known.iter().any(|p| p.network.remote() == remote && p.id != q::PathId::ZERO)
+    }
+
+    pub(crate) fn beat(&self, id: q::PathId) -> Option<Beat> {
+        self.known.iter().find(|p| p.id == id).map(|p| p.pulse.now())
+    }
+
+    pub(crate) fn is_dead(&self, id: q::PathId) -> bool {
+        self.known.iter().any(|p| p.id == id && p.watch.dead)
+    }
+
+    pub(crate) fn largest_mtu(&self) -> u16 {
+        self.known.iter().map(|p| p.pulse.now().mtu).max().unwrap_or(0)
+    }
+
+    /// Whether data goes over a direct path, so that it need not wait for a relay's queue.
+    pub(crate) fn direct_in_use(&self, conn: &q::Connection) -> bool {
+        self.known.iter().any(|p| !p.is_virtual() && is_available(conn, p.id))
+    }
+
+    pub(crate) fn deadline(&self, conn: &q::Connection) -> Option<Instant> {
+        let watched = self.known.len() > 1;
+        let looks = self.known.iter().filter(|_| watched);
+        let looks = looks.filter_map(|p| p.watch.deadline(&p.pulse.now(), is_available(conn, p.id)));
+        looks.chain(self.report_due()).min()
+    }
+
+    fn report_due(&self) -> Option<Instant> {
+        let due = self.candidates_changed || self.status_changed;
+        due.then_some(self.next_report)
+    }
+
+    fn position(&self, id: q::PathId) -> Option<usize> {
+        self.known.iter().position(|p| p.id == id)
+    }
+}
+
+fn is_available(conn: &q::Connection, id: q::PathId) -> bool {
+    conn.path_status(id).is_ok_and(|s| s == q::PathStatus::Available)
+}
+
+/// Sets a status and has it told to the peer also when it was that before: noq 1.4.0 means to tell the
+/// status that a path was opened with, and does not.
+fn tell_status(conn: &mut q::Connection, id: q::PathId, status: q::PathStatus) {
+    let other = match status {
+        q::PathStatus::Available => q::PathStatus::Backup,
+        q::PathStatus::Backup => q::PathStatus::Available,
+    };
+    let _ = conn.set_path_status(id, other);
+    let _ = conn.set_path_status(id, status);
+}
+
+/// Frames in packets that are the peer's without doubt.
+fn frames_heard(conn: &mut q::Connection, id: q::PathId) -> u64 {
+    let f = conn.path_stats(id).unwrap_or_default().frame_rx;
+    f.ping
+        + f.immediate_ack
+        + f.acks
+        + f.path_acks
+        + f.stream
+        + f.datagram
+        + f.path_challenge
+        + f.path_response
+}
+
+#[derive(Debug)]
+struct KeepPaths;
+
+impl q::NetworkChangeHint for KeepPaths {
+    fn is_path_recoverable(&self, _: q::PathId, _: q::FourTuple) -> bool {
+        true
+    }
+}
+
+impl Engine {
+    /// A path may carry data from now on: path 0 with the handshake, others once both ends are proven.
+    pub(crate) fn path_established(&mut self, conn: Id, id: q::PathId) {
+        let now = Instant::now();
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let (Some(paths), Ok(network)) = (c.paths.as_deref_mut(), c.q.network_path(id)) else { return };
+        let Some(pulse) = Pulse::of(&c.q, id) else { return };
+        if paths.position(id).is_some() {
+            return;
+        }
+        let path = Path { id, network, pulse, watch: Watch::new(paths.min_silence), heard: 0, told: None };
+        let direct = !path.is_virtual();
+        let idle = direct.then_some(DIRECT_IDLE);
+        let _ = c.q.set_path_max_idle_timeout(now, id, idle);
+        if id == q::PathId::ZERO {
+            paths.known.push(path);
+            return;
+        }
+        let interval = if direct { DIRECT_KEEP_ALIVE } else { VIRTUAL_KEEP_ALIVE };
+        let _ = c.q.set_path_keep_alive_interval(id, Some(interval));
+        let _ = c.q.set_path_keep_alive_interval(q::PathId::ZERO, Some(VIRTUAL_KEEP_ALIVE));
+        let _ = c.q.ping_path(q::PathId::ZERO);
+        // Nothing moves by itself: a server's side of a direct path rests until the client says otherwise.
+        let told = c.q.remote_path_status(id);
+        let rests = direct && c.q.side().is_server() && told != Some(q::PathStatus::Available);
+        let status = if rests { Ok(q::PathStatus::Backup) } else { c.q.path_status(id) };
+        let backup = status == Ok(q::PathStatus::Backup);
+        if let Ok(status) = status
+            && (c.q.side().is_client() || rests)
+            && (direct || backup)
+        {
+            tell_status(&mut c.q, id, status);
+        }
+        self.events.push(path.event(conn, PathChange::Opened { backup }));
+        paths.known.push(path);
+        if told.is_some() {
+            self.path_status_told(conn);
+        }
+    }
+
+    pub(crate) fn path_abandoned(&mut self, conn: Id, id: q::PathId, reason: &q::PathAbandonReason) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Some(paths) = c.paths.as_deref_mut() else { return };
+        let Some(at) = paths.position(id) else { return };
+        let path = paths.known.remove(at);
+        let own = |code: u32| q::VarInt::from_u32(code);
+        let reason = match reason {
+            q::PathAbandonReason::ApplicationClosed { error_code } if *error_code == own(CLOSED_AS_DEAD) => {
+                "dead"
+            }
+            q::PathAbandonReason::ApplicationClosed { error_code }
+                if *error_code == own(CLOSED_BY_NETWORK) =>
+            {
+                "network"
+            }
+            q::PathAbandonReason::ApplicationClosed { .. } => "local",
+            q::PathAbandonReason::RemoteAbandoned { .. } => "peer",
+            q::PathAbandonReason::UnusableAfterNetworkChange => "network",
+            _ => "timeout",
+        };
+        self.events.push(path.event(conn, PathChange::Closed { reason }));
+        self.rebalance(conn);
+    }
+
+    /// The peer said how it wants a path used.
+    pub(crate) fn path_status_told(&mut self, conn: Id) {
+        if let Some(paths) = self.conns.get_mut(&conn).and_then(|c| c.paths.as_deref_mut()) {
+            paths.status_changed = true;
+        }
+        self.heed_statuses(conn);
+    }
+
+    pub(crate) fn candidates_told(&mut self, conn: Id) {
+        if let Some(paths) = self.conns.get_mut(&conn).and_then(|c| c.paths.as_deref_mut()) {
+            paths.candidates_changed = true;
+        }
+    }
+
+    /// The client decides for both sides: if both followed each other, opposite changes would swap for
+    /// ever. A client that hears that the server has left the path in use looks whether the path is alive.
+    fn heed_statuses(&mut self, conn: Id) {
+        let now = Instant::now();
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Some(paths) = c.paths.as_deref_mut() else { return };
+        let alone = paths.known.len() < 2;
+        for path in &mut paths.known {
+            let Some(status) = c.q.remote_path_status(path.id) else { continue };
+            if c.q.side().is_server() {
+                if !path.watch.dead {
+                    let _ = c.q.set_path_status(path.id, status);
+                }
+            } else if status == q::PathStatus::Backup && is_available(&c.q, path.id) && !alone {
+                path.watch.accuse(now);
+            }
+        }
+        if c.q.side().is_server() {
+            self.rebalance(conn);
+        }
+    }
+
+    /// Looks after the paths of a connection; to be called whenever something may have happened.
+    pub(crate) fn tend_paths(&mut self, conn: Id, now: Instant) {
+        self.notice_moves(conn);
+        let mut shaken = false;
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Some(paths) = c.paths.as_deref_mut() else { return };
+        let watched = paths.known.len() > 1;
+        let mut ask = false;
+        for path in &mut paths.known {
+            let beat = path.pulse.now();
+            if !watched && !path.watch.dead {
+                continue;
+            }
+            let change = match path.watch.look(now, &beat, is_available(&c.q, path.id)) {
+                Finding::Nothing => continue,
+                Finding::Ask => {
+                    ask = true;
+                    continue;
+                }
+                Finding::Dead => {
+                    path.heard = frames_heard(&mut c.q, path.id);
+                    PathChange::Dead
+                }
+                Finding::Alive => PathChange::Alive,
+            };
+            self.events.push(path.event(conn, change));
+            shaken = true;
+        }
+        // Acknowledgements travel on the path that the peer uses. When both use a dead one, none come back.
+        if paths.known.iter().all(|p| p.watch.dead) {
+            for path in &mut paths.known {
+                if frames_heard(&mut c.q, path.id) > path.heard {
+                    path.watch.revive();
+                    self.events.push(path.event(conn, PathChange::Alive));
+                    shaken = true;
+                }
+            }
+        }
+        if ask {
+            // All of them, to know soon whether another would do instead.
+            for path in &paths.known {
+                let _ = c.q.ping_path(path.id);
+            }
+        }
+        if shaken {
+            self.heed_statuses(conn);
+            self.rebalance(conn);
+        }
+        self.report(conn, now);
+    }
+
+    /// When the paths in use are dead, has another carry the data, and lets dead direct paths go. Only then
+    /// noq sends again what was on its way there, and the peer hears that the path is no more; else it would
+    /// go on acknowledging there. Without another path all stays as it is: the dead one could come back.
+    fn rebalance(&mut self, conn: Id) {
+        let now = Instant::now();
+        let dark = self.dark_paths(conn);
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Some(paths) = c.paths.as_deref_mut() else { return };
+        let living = || paths.known.iter().filter(|p| !p.watch.dead && !dark.contains(&p.id));
+        let Some(best) = living().min_by_key(|p| (!p.is_virtual(), p.pulse.now().pto())) else { return };
+        if !living().any(|p| is_available(&c.q, p.id)) {
+            let _ = c.q.set_path_status(best.id, q::PathStatus::Available);
+        }
+        for path in paths.known.iter().filter(|p| p.watch.dead) {
+            let _ = c.q.set_path_status(path.id, q::PathStatus::Backup);
+            if !path.is_virtual() {
+                let _ = c.q.close_path(now, path.id, q::VarInt::from_u32(CLOSED_AS_DEAD));
+            }
+        }
+        self.mark(conn);
+    }
+
+    /// Virtual paths whose carrier is gone or stalled.
+    fn dark_paths(&self, conn: Id) -> Vec<q::PathId> {
+        let Some(paths) = self.conns.get(&conn).and_then(|c| c.paths.as_deref()) else { return Vec::new() };
+        let dark = |p: &&Path| {
+            let id = addr::virtual_id(&p.network.remote());
+            let carrier = id.map(|id| self.virtual_paths.get(&id).and_then(|v| self.conns.get(&v.carrier)));
+            carrier.is_some_and(|c| c.is_none_or(|c| !c.is_open() || c.stall.stalled))
+        };
+        paths.known.iter().filter(dark).map(|p| p.id).collect()
+    }
+
+    /// noq has no event for a peer that sends from another address now.
+    fn notice_moves(&mut self, conn: Id) {
+        let now = Instant::now();
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Some(paths) = c.paths.as_deref_mut() else { return };
+        for path in &mut paths.known {
+            let Ok(network) = c.q.network_path(path.id) else { continue };
+            let moved = network.remote() != path.network.remote();
+            path.network = network;
+            if moved {
+                path.pulse = Pulse::of(&c.q, path.id).unwrap_or_else(|| path.pulse.clone());
+                let idle = (path.id != q::PathId::ZERO).then_some(DIRECT_IDLE);
+                let _ = c.q.set_path_max_idle_timeout(now, path.id, idle);
+                self.events.push(path.event(conn, PathChange::Moved));
+            }
+        }
+    }
+
+    /// Tells the owner what the peer has told, not too often.
+    fn report(&mut self, conn: Id, now: Instant) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Some(paths) = c.paths.as_deref_mut() else { return };
+        if paths.report_due().is_none_or(|at| at > now) {
+            return;
+        }
+        paths.next_report = now + REPORT_INTERVAL;
+        if std::mem::take(&mut paths.status_changed) {
+            for path in &mut paths.known {
+                let told = c.q.remote_path_status(path.id);
+                if told != path.told {
+                    path.told = told;
+                    let backup = told == Some(q::PathStatus::Backup);
+                    self.events.push(path.event(conn, PathChange::Status { backup }));
+                }
+            }
+        }
+        if std::mem::take(&mut paths.candidates_changed)
+            && let Ok(addresses) = c.q.get_remote_nat_traversal_addresses()
+        {
+            let mut addresses = self.permitted(addresses);
+            addresses.sort_unstable();
+            addresses.dedup();
+            self.events.push(Event::Candidates { conn, addresses });
+        }
+    }
+
+    /// Shows the peer where we might be reached, in place of what was shown before. `None` ends direct paths
+    /// for this connection.
+    pub(crate) fn set_candidates(&mut self, conn: Id, addresses: Option<Vec<SocketAddr>>) {
+        let wanted = addresses.map(|a| self.permitted(a));
+        let on = wanted.is_some() && self.direct.is_some();
+        let mut wanted = wanted.unwrap_or_default();
+        wanted.truncate(MAX_CANDIDATES);
+        let now = Instant::now();
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Some(paths) = c.paths.as_deref_mut() else { return };
+        paths.direct = on;
+        let shown = c.q.get_local_nat_traversal_addresses().unwrap_or_default();
+        for old in shown.iter().filter(|a| !wanted.contains(a)) {
+            let _ = c.q.remove_nat_traversal_address(*old);
+        }
+        for new in wanted.iter().filter(|a| !shown.contains(a)) {
+            let _ = c.q.add_nat_traversal_address(*new);
+        }
+        if !on {
+            for id in c.q.paths() {
+                let direct = c.q.network_path(id).is_ok_and(|n| !addr::is_virtual(&n.remote()));
+                if direct && id != q::PathId::ZERO {
+                    let _ = c.q.close_path(now, id, q::VarInt::from_u32(CLOSED_BY_OWNER));
+                }
+            }
+        }
+        self.mark(conn);
+    }
+
+    /// Starts a round: both sides probe each other's candidates.
+    pub(crate) fn probe(&mut self, conn: Id) {
+        let now = Instant::now();
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Some(paths) = c.paths.as_deref_mut().filter(|p| p.direct) else { return };
+        if !paths.budget.take_round(now) {
+            self.drops.probe_rounds += 1;
+            return;
+        }
+        let _ = c.q.initiate_nat_traversal_round(now);
+        self.mark(conn);
+    }
+
+    /// The host has other addresses or routes than before.
+    pub(crate) fn network_changed(&mut self) {
+        let now = Instant::now();
+        let all: Vec<Id> = self.conns.keys().copied().collect();
+        for id in all {
+            self.leave_lost_addresses(id);
+            if let Some(c) = self.conns.get_mut(&id) {
+                c.q.handle_network_change(Some(&KeepPaths), now);
+            }
+            self.mark(id);
+        }
+    }
+
+    /// Closes the direct paths whose local address is ours no more.
+    fn leave_lost_addresses(&mut self, conn: Id) {
+        let now = Instant::now();
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Some(paths) = c.paths.as_deref_mut() else { return };
+        let mut lost = Vec::new();
+        for path in paths.known.iter_mut().filter(|p| !p.is_virtual()) {
+            if path.network.local_ip().is_some_and(|ip| !is_ours(ip)) {
+                path.watch.dead = true;
+                lost.push(path.id);
+            }
+        }
+        for id in &lost {
+            let _ = c.q.close_path(now, *id, q::VarInt::from_u32(CLOSED_BY_NETWORK));
+        }
+        if !lost.is_empty() {
+            self.rebalance(conn);
+        }
+    }
+
+    /// Another carrier is under a virtual path: what waited for the old one's answers need not wait longer.
+    pub(crate) fn carrier_changed(&mut self, path: Id) {
+        let now = Instant::now();
+        let remote = addr::virtual_address(path);
+        let on_it = |c: &super::conn::Conn| {
+            c.paths.is_some() && c.q.network_path(q::PathId::ZERO).is_ok_and(|n| n.remote() == remote)
+        };
+        let inner: Vec<Id> = self.conns.iter().filter(|(_, c)| on_it(c)).map(|(id, _)| *id).collect();
+        for id in inner {
+            if let Some(c) = self.conns.get_mut(&id) {
+                c.q.handle_network_change(Some(&KeepPaths), now);
+            }
+            self.mark(id);
+        }
+    }
+}
+
+/// Whether the host has this address now.
+fn is_ours(ip: IpAddr) -> bool {
+    UdpSocket::bind(SocketAddr::new(ip.to_canonical(), 0)).is_ok()
+}
