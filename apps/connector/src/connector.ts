@@ -318,10 +318,7 @@ function bind(config: ConnectorConfig, component: Component<'connector'>): Endpo
   const innerServer = { alpn: [ALPN.SESSION], transport: innerServerTransport(config.transport) };
   const { busyPollUs } = config.transport;
   const direct = directRanges(config.direct);
-  return bindEndpoint(
-    { listen: config.listen, ...component.tls, innerServer, busyPollUs, direct },
-    'listen',
-  );
+  return bindEndpoint({ listen: config.listen, ...component.tls, innerServer, busyPollUs, direct }, 'listen');
 }
 
 function makeCore(config: ConnectorConfig, component: Component<'connector'>): ConnectorCore {

@@ -4,7 +4,7 @@ import { ownCandidates, remoteCandidates } from './candidates.ts';
 import { choose, nextChoice, type Switch } from './choice.ts';
 import { closePaths } from './closing.ts';
 import { take } from './inputs.ts';
-import type { PathVerdict, PathDeps, PathInput, PathOutput } from './io.ts';
+import type { PathDeps, PathInput, PathOutput, PathVerdict } from './io.ts';
 import { nextReport, report } from './report.ts';
 import { PathState, RELAY } from './state.ts';
 import { judge, nextVerdict } from './verdict.ts';

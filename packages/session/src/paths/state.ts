@@ -6,7 +6,6 @@ import { AddressFilter } from './filter.ts';
 import { HoldDown } from './hold.ts';
 import {
   DEFAULT_PATH_TUNING,
-  type PathVerdict,
   type PathDeps,
   type PathInput,
   type PathOutput,
@@ -14,6 +13,7 @@ import {
   type PathSettings,
   type PathSide,
   type PathTuning,
+  type PathVerdict,
 } from './io.ts';
 import type { SocketAddress } from './ip.ts';
 import { Observations } from './nat.ts';

@@ -1,4 +1,4 @@
-import type { PathVerdict, PathReason } from './io.ts';
+import type { PathReason, PathVerdict } from './io.ts';
 import type { PathState } from './state.ts';
 
 /** How the session travels now. Figures are of the newest samples. */
@@ -46,10 +46,7 @@ function situation(state: PathState, now: number): { path: PathVerdict['path']; 
   return { path: isOver ? 'none' : 'waiting', reason };
 }
 
-function relayed(
-  state: PathState,
-  reason: PathReason,
-): { path: PathVerdict['path']; reason: PathReason } {
+function relayed(state: PathState, reason: PathReason): { path: PathVerdict['path']; reason: PathReason } {
   return state.isRelayUsable ? { path: 'relayed', reason } : { path: 'none', reason: 'no-path' };
 }
 
