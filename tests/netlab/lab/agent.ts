@@ -25,6 +25,17 @@ export interface Fetched {
   readonly totalMs: number;
 }
 
+/** What the agent logs of a session's path. */
+export interface Verdict {
+  readonly path: 'direct' | 'relayed' | 'waiting' | 'none';
+  readonly reason?: string;
+  readonly remedy?: string;
+}
+
+function isVerdict({ msg, session }: Json, of: unknown): boolean {
+  return msg === 'path verdict' && session === of;
+}
+
 /** A running `ztna forward`, and what a user of its host does with it. */
 export class Agent {
   readonly host: string;
@@ -74,14 +85,28 @@ export class Agent {
     return this.process.logged(({ event }) => event === name, { what: `logging ${name}` }, since);
   }
 
-  /** By which path its session to the connector of a service runs. Waits for the session. */
-  async path(service: string): Promise<'relay'> {
+  /** How its session to the connector of a service travels now. Waits for the session. */
+  async path(service: string): Promise<Verdict> {
+    const session = await this.#session(service);
+    const of = (entry: Json) => isVerdict(entry, session.session);
+    await this.process.logged(of, { what: `in a session with ${service}, with a verdict` });
+    return this.process.logs.filter(of).at(-1) as unknown as Verdict;
+  }
+
+  /** Waits until the session to the connector of a service travels so; ms since the session was up. */
+  async becomes(service: string, path: Verdict['path'], since = 0): Promise<number> {
+    const session = await this.#session(service);
+    const of = (entry: Json) => isVerdict(entry, session.session) && entry.path === path;
+    const found = await this.process.logged(of, { what: `${path} to ${service}` }, since);
+    return Date.parse(`${found.time}`) - Date.parse(`${session.time}`);
+  }
+
+  /** The last session to the connector of a service. */
+  async #session(service: string): Promise<Json> {
     const isSession = ({ event, connector }: Json) =>
       event === 'session.up' && `${connector}`.endsWith(`/${service}`);
-    const { msg } = await this.process.logged(isSession, { what: `in a session with ${service}` });
-    // All that there is to read today: the log line of a product without direct paths.
-    if (`${msg}`.includes('path relayed')) return 'relay';
-    throw new Error(`the lab does not understand the path in: ${msg}`);
+    await this.process.logged(isSession, { what: `in a session with ${service}` });
+    return this.process.logs.filter(isSession).at(-1) ?? {};
   }
 
   /** Warnings and errors that it logged, by message. */
