@@ -98,7 +98,7 @@ test('the status tells the path of the session', async () => {
   expect(sessions).toHaveLength(1);
   expect(sessions[0]).toMatchObject({
     state: 'up',
-    path: { path: 'relayed', reason: 'no-candidates' },
+    path: { path: 'relayed', reason: expect.stringMatching(/^(starting|no-candidates)$/) },
     connector: expect.stringContaining('lab/c1'),
   });
   expect(sessions[0]?.path?.mtu).toBeGreaterThanOrEqual(1200);

@@ -52,6 +52,7 @@ impl Link {
             inner_server: None,
             keys: Keys::default(),
             busy_poll: engine::BUSY_POLL,
+            direct: None,
         };
         let owner = std::thread::current();
         let pinger: Arc<Mutex<Option<Pinger>>> = Arc::default();

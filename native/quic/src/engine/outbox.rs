@@ -48,8 +48,10 @@ enum Sent {
     Messages(usize),
     /// The socket's buffer is full.
     Full,
-    /// Segmentation is not possible here.
+    /// The device cannot segment, and said so only now.
     NoSegmentation,
+    /// The first message cannot be sent in segments: its source address or its device's MTU changed.
+    NotInSegments,
     /// The first message cannot be sent at all.
     Failed,
 }
@@ -114,6 +116,7 @@ impl Outbox {
                 }
                 Sent::Full => self.full = true,
                 Sent::NoSegmentation => self.give_up_segmentation(),
+                Sent::NotInSegments => self.split_first(),
                 Sent::Failed => {
                     self.counters.errors += 1;
                     self.retire(false);
@@ -131,6 +134,13 @@ impl Outbox {
             message.data.clear();
             self.pool.push(message.data);
         }
+    }
+
+    /// Packets of the first message then go, or fail, one by one; later ones are tried in segments again.
+    fn split_first(&mut self) {
+        let Some(message) = self.queue.pop_front() else { return };
+        let pieces: Vec<Message> = message.split().collect();
+        pieces.into_iter().rev().for_each(|m| self.queue.push_front(m));
     }
 
     fn give_up_segmentation(&mut self) {
@@ -171,8 +181,8 @@ fn send(fd: RawFd, queue: &[Message]) -> Sent {
     match e.raw_os_error() {
         Some(libc::EAGAIN | libc::ENOBUFS) => Sent::Full,
         Some(libc::EINTR) => Sent::Messages(0),
-        // Some devices cannot segment and say so only now.
-        Some(libc::EIO | libc::EINVAL) if queue[0].segment.is_some() => Sent::NoSegmentation,
+        Some(libc::EIO) if queue[0].segment.is_some() => Sent::NoSegmentation,
+        Some(libc::EINVAL) if queue[0].segment.is_some() => Sent::NotInSegments,
         _ => Sent::Failed,
     }
 }
@@ -322,6 +332,25 @@ mod tests {
     #[test]
     fn batches_are_split_where_the_kernel_cannot() {
         check("127.0.0.1:0", "127.0.0.1:0", false);
+    }
+
+    #[test]
+    fn what_cannot_go_in_segments_goes_in_packets_and_others_still_in_segments() {
+        let to = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+        let from = UdpSocket::bind("0.0.0.0:0").expect("any");
+        let target = to.local_addr().expect("bound");
+        let mut outbox = Outbox::new(true);
+        // More segments than the kernel takes: EINVAL, as for a device whose MTU is smaller now.
+        let mut buffer = vec![1; 200];
+        outbox.push(&transmit(target, 200, Some(1), None), &mut buffer);
+        buffer.extend_from_slice(&[2; 2000]);
+        outbox.push(&transmit(target, 2000, Some(1000), None), &mut buffer);
+        outbox.flush(from.as_raw_fd());
+        let got = received(&to, 202);
+        assert_eq!(got[..200], vec![vec![1]; 200]);
+        assert_eq!(got[200..], [vec![2; 1000], vec![2; 1000]]);
+        assert_eq!(outbox.counters.errors, 0);
+        assert!(outbox.segmentation);
     }
 
     #[test]
