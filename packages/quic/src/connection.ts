@@ -40,6 +40,8 @@ export class Connection implements AsyncDisposable {
   onPath: ((event: PathEvent) => void) | undefined;
   /** Client: everywhere that the peer says it might be reached, those left out that `direct` refuses. */
   onCandidates: ((addresses: readonly string[]) => void) | undefined;
+  /** What `onCandidates` was told last, or would have been. */
+  candidates: readonly string[] = [];
   /** Our address as the peer sees it. */
   observedAddress: string | undefined;
   readonly #endpoint: Endpoint;
@@ -253,6 +255,7 @@ export class Connection implements AsyncDisposable {
         break;
       }
       case 'candidates':
+        this.candidates = event.addresses;
         this.#deliver(() => this.onCandidates?.(event.addresses));
         break;
       default:

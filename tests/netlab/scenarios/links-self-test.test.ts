@@ -49,7 +49,10 @@ scenario(
     const { up } = await lab.bridge('host').counters();
 
     expect(up.droppedQueue).toBeGreaterThan(0);
-    expect(to.socket.count('counted')).toBeLessThanOrEqual(200 - up.droppedQueue + 2);
+    // What asked for the end was dropped and counted too, as long as the queue was full.
+    const arrived = to.socket.count('counted');
+    expect(arrived).toBeLessThan(200);
+    expect(arrived + up.droppedQueue).toBeGreaterThanOrEqual(200);
   },
 );
 

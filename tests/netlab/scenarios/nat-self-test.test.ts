@@ -91,11 +91,14 @@ scenario(
       seen.push(await server.socket.from(round));
       if (round !== 'third') await lab.rebind('home');
     }
-    await server.socket.send(seen[0] ?? '', 'to the old mapping');
-    await server.socket.send(seen[2] ?? '', 'to the new mapping');
+    const [first, second, third] = seen;
+    await server.socket.send(second ?? '', 'to the old mapping');
+    await server.socket.send(third ?? '', 'to the new mapping');
     await socket.from('to the new mapping');
 
-    expect(new Set(seen).size).toBe(3);
+    // Each generation has a range of its own; a port that lies in it already is kept, so third may be first.
+    expect(second).not.toBe(first);
+    expect(third).not.toBe(second);
     expect(socket.count('to the old mapping')).toBe(0);
   },
 );

@@ -103,7 +103,7 @@ impl Engine {
         let inner = addr::is_virtual(&peer);
         self.by_handle.insert(handle.0, id);
         let silence = self.options.direct.as_ref().map_or(MIN_SILENCE, |o| o.min_silence);
-        self.conns.insert(id, Conn::new(conn, handle, inner, via, peer, silence));
+        self.conns.insert(id, Box::new(Conn::new(conn, handle, inner, via, peer, silence)));
         self.mark(id);
     }
 
@@ -115,7 +115,7 @@ impl Engine {
         if let Some(at) = c.timer {
             self.timers.remove(&(at, TimerKey::Conn(id)));
         }
-        self.detach(id, c);
+        self.detach(id, *c);
     }
 
     /// It is established or has ended; of a connection that was not accepted here there was none.

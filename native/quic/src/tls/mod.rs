@@ -57,7 +57,7 @@ pub struct TlsOptions {
 
 impl Default for TlsOptions {
     fn default() -> Self {
-        Self { crl_expiry: CrlExpiry::default(), server_sessions: 8192, client_tickets: 256 }
+        Self { crl_expiry: CrlExpiry::default(), server_sessions: 2048, client_tickets: 256 }
     }
 }
 

@@ -52,6 +52,8 @@ export class SessionPaths {
     });
     connection.onPath = (event) => this.#onPath(event);
     connection.onCandidates = (addresses) => this.input({ type: 'remote-candidates', addresses });
+    // They may have come before anybody could listen.
+    if (connection.candidates.length > 0) connection.onCandidates(connection.candidates);
     void connection.closed.then(() => this.#shell.close());
   }
 
