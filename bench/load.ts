@@ -78,10 +78,10 @@ export class Generator {
     return this.#run('blast', parameters, options) as Promise<Blast>;
   }
 
-  /** A blast in the background that is under way when this resolves. Its figures come once it is over. */
+  /** A blast that is under way when this resolves. Its figures come once it is over. */
   async start(parameters: Parameters): Promise<AsyncDisposable & { readonly blast: Promise<Blast> }> {
     const args = ['blast', ...words({ ...parameters, say: 1 })];
-    const process = await Role.start('greedy', this.#file, args, { background: true });
+    const process = await Role.start('greedy', this.#file, args);
     await process.line();
     const blast = process.line(60_000).then((line) => JSON.parse(line) as Blast);
     blast.catch(() => undefined);

@@ -10,6 +10,9 @@ pub(crate) fn run(args: &Args) -> Result<String, String> {
     let pid: libc::pid_t = args.get("pid")?;
     let [run, halt] = ["run_us", "halt_us"].map(|n| args.get(n).map(Duration::from_micros));
     let (run, halt) = (run?, halt?);
+    // Whoever ends us closes our input too; ended in between, we would leave the process standing.
+    // SAFETY: no handler, no memory involved.
+    unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
     println!("slowing");
     let _ = std::io::stdout().flush();
     let end = ended_input();
