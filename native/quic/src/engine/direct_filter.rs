@@ -95,6 +95,12 @@ impl DirectFilter {
         Self { options, targets: SourceLimit::new(PER_TARGET) }
     }
 
+    /// Other ranges; what targets got so far still counts.
+    fn set_ranges(&mut self, refuse: Vec<Cidr>, allow: Vec<Cidr>) {
+        self.options.refuse = refuse;
+        self.options.allow = allow;
+    }
+
     pub(crate) fn permits(&self, address: SocketAddr) -> bool {
         let ip = address.ip().to_canonical();
         let within = |ranges: &[Cidr]| ranges.iter().any(|r| r.contains(ip));
@@ -157,6 +163,16 @@ impl Engine {
         let permitted = paths.direct && self.direct.as_ref().is_some_and(|f| f.permits(from));
         self.drops.direct_refused_received += u64::from(!permitted);
         permitted
+    }
+
+    /// Replaces the ranges and closes the direct paths that they refuse. An endpoint without direct paths stays so.
+    pub(crate) fn set_direct_filter(&mut self, refuse: Vec<Cidr>, allow: Vec<Cidr>) {
+        let Some(filter) = &mut self.direct else { return };
+        filter.set_ranges(refuse, allow);
+        let all: Vec<Id> = self.conns.keys().copied().collect();
+        for id in all {
+            self.close_refused_paths(id);
+        }
     }
 
     /// Of these addresses, those that direct paths may lead to.

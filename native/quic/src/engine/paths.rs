@@ -417,6 +417,27 @@ impl Engine {
         self.mark(conn);
     }
 
+    /// Closes the direct paths that may not be any more, and shows candidates no longer that may not be shown.
+    pub(crate) fn close_refused_paths(&mut self, conn: Id) {
+        let now = Instant::now();
+        let (Some(filter), Some(c)) = (&self.direct, self.conns.get_mut(&conn)) else { return };
+        if c.paths.is_none() {
+            return;
+        }
+        for address in c.q.get_local_nat_traversal_addresses().unwrap_or_default() {
+            if !filter.permits(address) {
+                let _ = c.q.remove_nat_traversal_address(address);
+            }
+        }
+        for id in c.q.paths() {
+            let refused = |n: q::FourTuple| !addr::is_virtual(&n.remote()) && !filter.permits(n.remote());
+            if id != q::PathId::ZERO && c.q.network_path(id).is_ok_and(refused) {
+                let _ = c.q.close_path(now, id, q::VarInt::from_u32(CLOSED_BY_OWNER));
+            }
+        }
+        self.mark(conn);
+    }
+
     /// Starts a round: both sides probe each other's candidates.
     pub(crate) fn probe(&mut self, conn: Id) {
         let now = Instant::now();
