@@ -107,9 +107,10 @@ export function onInnerConnected(state: AgentState, uid: SessionUid, identity: P
   session.up = true;
   state.avoided.delete(session.connector);
   state.timers.cancel(`inner:${uid}`);
+  // Before it is accepted: the peer shows its addresses at once, and somebody has to listen.
+  tellPathPolicy(state, session);
   state.outbox.push({ type: 'accept-inner', session: uid });
   state.event('info', 'session.up', { session: uid, connector: session.connector });
-  tellPathPolicy(state, session);
   watchIdle(state, session, now);
   serveAll(state, now);
 }
