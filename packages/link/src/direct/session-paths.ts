@@ -7,6 +7,7 @@ import {
   type PathDeps,
   type PathInput,
   type PathOutput,
+  type PathPolicy,
   type PathVerdict,
 } from '@ztna/session';
 import { PathHellos } from './hello.ts';
@@ -32,6 +33,7 @@ export class SessionPaths {
   readonly #hellos: PathHellos;
   readonly #shell: CoreShell<PathInput>;
   readonly #open = new Set<number>([RELAY]);
+  #policy: PathPolicy;
   #isDirect = false;
   /** Outer connection under the relay path. */
   #carrier: Connection | undefined;
@@ -40,6 +42,7 @@ export class SessionPaths {
     const { clock, log, session } = options;
     this.#connection = connection;
     this.#options = options;
+    this.#policy = options.policy;
     this.#core = new PathCore(options);
     this.#hellos = new PathHellos(connection, {
       onHello: (hello) => this.input({ type: 'peer-hello', ...hello }),
@@ -59,6 +62,14 @@ export class SessionPaths {
 
   input(input: PathInput): void {
     this.#shell.input(input);
+  }
+
+  /** The own snapshot says something else of the session's paths. */
+  setPolicy({ direct, showPrivateAddresses }: PathPolicy): void {
+    this.#policy = { direct, showPrivateAddresses };
+    // Field by field: what comes is an output of another core, with a type of its own.
+    this.input({ type: 'policy', direct, showPrivateAddresses });
+    if (this.#isDenied) this.#connection.setCandidates(undefined);
   }
 
   /** The relay path goes over this connection from now on. */
@@ -101,7 +112,8 @@ export class SessionPaths {
     const connection = this.#connection;
     switch (output.type) {
       case 'show-candidates':
-        return connection.setCandidates(output.addresses);
+        // The engine neither probes nor answers probes of a connection without candidates.
+        return connection.setCandidates(this.#isDenied ? undefined : output.addresses);
       case 'probe':
         return connection.probe();
       case 'prefer':
@@ -122,6 +134,10 @@ export class SessionPaths {
       default:
         output satisfies never;
     }
+  }
+
+  get #isDenied(): boolean {
+    return this.#policy.direct === 'deny' || !this.#options.settings.enabled;
   }
 
   /** The new one first: at no time are all of them backups. */
