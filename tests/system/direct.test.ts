@@ -55,6 +55,7 @@ describe('a session between processes that reach each other', () => {
 
     await expect.poll(s.path, SOON).toMatchObject({ path: 'waiting' });
     await expect.poll(() => s.records).toMatchObject([{ service: 'echo', reason: 'not-authorized' }]);
+    await expect(flow.stream.write(Buffer.from('over the relay'))).rejects.toThrow();
     await expect(s.open()).rejects.toThrow('requires a direct path');
   }, 60_000);
 });

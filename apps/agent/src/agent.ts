@@ -260,6 +260,8 @@ class RunningAgent implements Agent {
         return this.#flows.onReady(output);
       case 'flow-failed':
         return this.#flows.onFailed(output);
+      case 'cut-flow':
+        return this.#flows.cut(output.flow);
       case 'event':
       case 'count':
         return this.observer.observe(output);

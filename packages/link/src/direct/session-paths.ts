@@ -142,6 +142,8 @@ export class SessionPaths {
 
   /** The new one first: at no time are all of them backups. */
   #prefer(path: number): void {
+    // Before anything is sent over the relay: flows that may not go there end.
+    if (path === RELAY) this.#setDirect(false);
     if (this.#options.side === 'agent') {
       this.#connection.setPathStatus(path, 'available');
       for (const other of this.#open) {
