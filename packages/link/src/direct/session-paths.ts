@@ -33,7 +33,6 @@ export class SessionPaths {
   readonly #hellos: PathHellos;
   readonly #shell: CoreShell<PathInput>;
   readonly #open = new Set<number>([RELAY]);
-  #policy: PathPolicy;
   #isDirect = false;
   /** Outer connection under the relay path. */
   #carrier: Connection | undefined;
@@ -42,7 +41,6 @@ export class SessionPaths {
     const { clock, log, session } = options;
     this.#connection = connection;
     this.#options = options;
-    this.#policy = options.policy;
     this.#core = new PathCore(options);
     this.#hellos = new PathHellos(connection, {
       onHello: (hello) => this.input({ type: 'peer-hello', ...hello }),
@@ -66,10 +64,10 @@ export class SessionPaths {
 
   /** The own snapshot says something else of the session's paths. */
   setPolicy({ direct, showPrivateAddresses }: PathPolicy): void {
-    this.#policy = { direct, showPrivateAddresses };
     // Field by field: what comes is an output of another core, with a type of its own.
     this.input({ type: 'policy', direct, showPrivateAddresses });
-    if (this.#isDenied) this.#connection.setCandidates(undefined);
+    // Without candidates, which is less than with none, the engine does not answer probes either.
+    if (direct === 'deny') this.#connection.setCandidates(undefined);
   }
 
   /** The relay path goes over this connection from now on. */
@@ -112,8 +110,7 @@ export class SessionPaths {
     const connection = this.#connection;
     switch (output.type) {
       case 'show-candidates':
-        // The engine neither probes nor answers probes of a connection without candidates.
-        return connection.setCandidates(this.#isDenied ? undefined : output.addresses);
+        return connection.setCandidates(output.addresses);
       case 'probe':
         return connection.probe();
       case 'prefer':
@@ -134,10 +131,6 @@ export class SessionPaths {
       default:
         output satisfies never;
     }
-  }
-
-  get #isDenied(): boolean {
-    return this.#policy.direct === 'deny' || !this.#options.settings.enabled;
   }
 
   /** The new one first: at no time are all of them backups. */
