@@ -24,7 +24,7 @@ const VIRTUAL_KEEP_ALIVE: Duration = Duration::from_secs(15);
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 /// Candidates of our own that a connection shows.
 const MAX_CANDIDATES: usize = 16;
-const CLOSED_BY_OWNER: u32 = 0;
+pub(crate) const CLOSED_BY_OWNER: u32 = 0;
 const CLOSED_AS_DEAD: u32 = 1;
 const CLOSED_BY_NETWORK: u32 = 2;
 
@@ -412,27 +412,6 @@ impl Engine {
                 if direct && id != q::PathId::ZERO {
                     let _ = c.q.close_path(now, id, q::VarInt::from_u32(CLOSED_BY_OWNER));
                 }
-            }
-        }
-        self.mark(conn);
-    }
-
-    /// Closes the direct paths that may not be any more, and shows candidates no longer that may not be shown.
-    pub(crate) fn close_refused_paths(&mut self, conn: Id) {
-        let now = Instant::now();
-        let (Some(filter), Some(c)) = (&self.direct, self.conns.get_mut(&conn)) else { return };
-        if c.paths.is_none() {
-            return;
-        }
-        for address in c.q.get_local_nat_traversal_addresses().unwrap_or_default() {
-            if !filter.permits(address) {
-                let _ = c.q.remove_nat_traversal_address(address);
-            }
-        }
-        for id in c.q.paths() {
-            let refused = |n: q::FourTuple| !addr::is_virtual(&n.remote()) && !filter.permits(n.remote());
-            if id != q::PathId::ZERO && c.q.network_path(id).is_ok_and(refused) {
-                let _ = c.q.close_path(now, id, q::VarInt::from_u32(CLOSED_BY_OWNER));
             }
         }
         self.mark(conn);
