@@ -61,6 +61,7 @@ test('beside an agent that runs, its ports count as its own and its connections 
     `this agent runs: pid ${child.pid}`,
   );
   expect(checks.find(({ check }) => check === 'clock')?.facts).toBeDefined();
+  expect(checks.find(({ check }) => check === 'port-mapping')?.message).toMatch('bound to loopback');
   await expect.poll(() => stack.intermediate.stats().peers, { timeout: 10_000 }).toBe(peers);
   child.kill('SIGTERM');
   await once(child, 'exit');
@@ -78,7 +79,7 @@ test('for people it is a table of 80 columns with remedies', async () => {
   expect(out).toMatch(/^FAIL snapshot +file-system: cannot read/m);
   expect(out).toMatch(/^ +-> name a file of `ztna pki sign-snapshot`/m);
   expect(out).toMatch(/^- {4}udp +needs a certificate and a snapshot/m);
-  expect(out).toMatch(/1 failed, \d+ to look at, of 13 checks\n$/);
+  expect(out).toMatch(/1 failed, \d+ to look at, of 14 checks\n$/);
   const long = out.split('\n').filter((line) => line.length > 80);
   expect(long.filter((line) => line.trim().includes(' ') && !line.includes('/'))).toEqual([]);
 });

@@ -14,6 +14,7 @@ import {
   type Problem,
   type Reloaded,
   Reloader,
+  SecondObserver,
   whyUnreachable,
 } from '@ztna/link';
 import type { Endpoint } from '@ztna/quic';
@@ -88,6 +89,7 @@ class RunningAgent implements Agent {
   readonly #core: AgentCore;
   readonly #links: OuterLinks;
   readonly #direct: DirectPaths;
+  readonly #secondObserver: SecondObserver;
   readonly #inner: InnerSessions;
   readonly #flows: FlowTable;
   readonly #clock = coreClock();
@@ -104,9 +106,10 @@ class RunningAgent implements Agent {
       async (tried) => this.#rejection(tried) ?? (await whyUnreachable(tried)),
     );
     this.#component = Component.load('agent', config, this.#clock.now());
+    const { direct } = config;
     const { busyPollUs } = config.transport;
     this.endpoint = bindEndpoint(
-      { listen: config.listen, ...this.#component.tls, busyPollUs, direct: directRanges(config.direct) },
+      { listen: config.listen, ...this.#component.tls, busyPollUs, direct: directRanges(direct, true) },
       'listen',
     );
     const input = (event: AgentInput) => {
@@ -116,13 +119,20 @@ class RunningAgent implements Agent {
     const verify = (role: 'intermediate' | 'connector') => (chain: readonly Uint8Array[]) =>
       this.#component.verifyPeer(chain, [role], this.#clock.now());
     const { endpoint } = this;
+    const transport = outerClientTransport(config.transport);
     this.#links = new OuterLinks({
-      ...{ endpoint, input, log, verify: verify('intermediate') },
-      transport: outerClientTransport(config.transport),
+      ...{ endpoint, input, log, transport, verify: verify('intermediate') },
       onObserved: (by, address) => this.#direct.setObserved(by, address),
     });
+    this.#secondObserver = new SecondObserver({
+      ...{ endpoint, log, transport, clock: this.#clock, verify: verify('intermediate') },
+      intermediates: () => this.#component.snapshot.content.intermediates,
+      inUse: () => this.#links.intermediates,
+      onObserved: (by, address) => this.#direct.setSecondObserved(by, address),
+    });
     this.#direct = new DirectPaths({
-      ...{ side: 'agent', endpoint, settings: config.direct, clock: this.#clock, log },
+      ...{ side: 'agent', endpoint, settings: direct, clock: this.#clock, log },
+      askSecondObserver: () => this.#secondObserver.ask(),
       observe: (output) => this.observer.observe(output),
       onDirect: (session, inUse) => input({ type: 'direct', session, inUse }),
     });
@@ -190,6 +200,7 @@ class RunningAgent implements Agent {
     return {
       ...{ component: 'agent', ...common, connected },
       intermediates: await this.#links.status(),
+      portMapping: this.#direct.portMapping(),
       listeners: [...this.listeners],
       sessions: this.#inner.status().slice(0, MAX_SESSIONS),
       flows: this.#flows.size,
@@ -209,7 +220,8 @@ class RunningAgent implements Agent {
   async #close(): Promise<void> {
     this.observer.reached();
     this.#reloader?.[Symbol.dispose]();
-    this.#direct[Symbol.dispose]();
+    this.#secondObserver[Symbol.dispose]();
+    const unmapped = this.#direct[Symbol.asyncDispose]();
     await this.#operations?.[Symbol.asyncDispose]();
     this.#shell?.input({ type: 'stop', reason: 'the agent stops' });
     let timer: NodeJS.Timeout | undefined;
@@ -218,6 +230,7 @@ class RunningAgent implements Agent {
     });
     await Promise.race([this.#links.settled(), late]);
     clearTimeout(timer);
+    await unmapped;
     this.#shell?.close();
     await this.endpoint.close();
   }
@@ -247,6 +260,8 @@ class RunningAgent implements Agent {
         return this.#flows.onReady(output);
       case 'flow-failed':
         return this.#flows.onFailed(output);
+      case 'cut-flow':
+        return this.#flows.cut(output.flow);
       case 'event':
       case 'count':
         return this.observer.observe(output);

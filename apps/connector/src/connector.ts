@@ -163,6 +163,7 @@ class RunningConnector implements Connector {
       log,
     });
     const apply = () => {
+      this.#direct.allowPrivate(component.snapshot.content.showPrivateAddresses);
       input({ type: 'snapshot', snapshot: component.snapshot });
       this.#health.watch(component.snapshot.content.services);
     };
@@ -208,6 +209,7 @@ class RunningConnector implements Connector {
       component: 'connector',
       ...commonStatus(this.#component, this.#clock.now(), { listen: this.listen, drops, problems }),
       intermediates: await this.#links.status(),
+      portMapping: this.#direct.portMapping(),
       ...{ sessions, flows },
     };
   }
@@ -219,10 +221,11 @@ class RunningConnector implements Connector {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#reloader[Symbol.dispose]();
     this.#health[Symbol.dispose]();
-    this.#direct[Symbol.dispose]();
+    const unmapped = this.#direct[Symbol.asyncDispose]();
     this.#outages[Symbol.dispose]();
     this.#shell.input({ type: 'stop', reason: 'the connector stops' });
     await this.#links.settled();
+    await unmapped;
     this.#shell.close();
     await this.#operations?.close();
     await this.#endpoint.close({ code: wireErrorNumber('going-away'), reason: 'the connector stops' });
@@ -317,7 +320,7 @@ class RunningConnector implements Connector {
 function bind(config: ConnectorConfig, component: Component<'connector'>): Endpoint {
   const innerServer = { alpn: [ALPN.SESSION], transport: innerServerTransport(config.transport) };
   const { busyPollUs } = config.transport;
-  const direct = directRanges(config.direct);
+  const direct = directRanges(config.direct, component.snapshot.content.showPrivateAddresses);
   return bindEndpoint({ listen: config.listen, ...component.tls, innerServer, busyPollUs, direct }, 'listen');
 }
 

@@ -190,6 +190,14 @@ impl NativeEndpoint {
         self.send(Command::NetworkChanged);
     }
 
+    /// Ranges in place of those of the endpoint's options.
+    #[napi]
+    pub fn set_direct_filter(&self, refuse: Vec<String>, allow: Vec<String>) -> Result<()> {
+        let (refuse, allow) = (options::ranges(&refuse)?, options::ranges(&allow)?);
+        self.send(Command::SetDirectFilter { refuse, allow });
+        Ok(())
+    }
+
     #[napi]
     pub fn reload(&self, tls: NativeTls, request: u32) {
         self.send(Command::Reload { tls: tls.into(), request });

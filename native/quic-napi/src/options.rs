@@ -4,8 +4,8 @@ use napi::bindgen_prelude::{Error, Result, Uint8Array};
 use napi_derive::napi;
 use std::time::Duration;
 use ztna_quic::engine::{
-    BUSY_POLL, Congestion, DirectOptions, EndpointOptions, FramePrefix, Keys, RetryPolicy, ServerOptions,
-    TransportOptions,
+    BUSY_POLL, Cidr, Congestion, DirectOptions, EndpointOptions, FramePrefix, Keys, RetryPolicy,
+    ServerOptions, TransportOptions,
 };
 use ztna_quic::tls::{TlsIdentity, TlsMaterial};
 
@@ -181,13 +181,14 @@ impl TryFrom<NativeDirect> for DirectOptions {
     type Error = Error;
 
     fn try_from(n: NativeDirect) -> Result<Self> {
-        let parse = |list: Vec<String>| {
-            list.iter().map(|r| r.parse().map_err(|e: String| option_error(&e))).collect::<Result<Vec<_>>>()
-        };
         let silence = n.min_silence_ms.map(|v| Duration::from_millis(v.max(0.0) as u64));
         let min_silence = silence.unwrap_or(Self::default().min_silence);
-        Ok(Self { refuse: parse(n.refuse)?, allow: parse(n.allow)?, min_silence })
+        Ok(Self { refuse: ranges(&n.refuse)?, allow: ranges(&n.allow)?, min_silence })
     }
+}
+
+pub(crate) fn ranges(list: &[String]) -> Result<Vec<Cidr>> {
+    list.iter().map(|r| r.parse().map_err(|e: String| option_error(&e))).collect()
 }
 
 #[napi(object)]

@@ -12,6 +12,8 @@ export { type ConnectAnyOptions, connectAny } from './connect-any.ts';
 export { type ControlOptions, openControl } from './control.ts';
 export { ControlStream, type ControlStreamEvents } from './control-stream.ts';
 export { DirectPaths, type DirectSettings, directRanges } from './direct/direct-paths.ts';
+export type { PortMappingStatus } from './direct/port-mapping.ts';
+export { SecondObserver, type SecondObserverOptions } from './direct/second-observer.ts';
 export { endOrderly } from './end.ts';
 export { warnOfExposedKeys } from './exposed-keys.ts';
 export { localInfo, SOFTWARE_VERSION } from './local-info.ts';

@@ -93,6 +93,11 @@ export class OuterLinks {
     return [...this.#links.values()].some((link) => stateOf(link) === 'connected');
   }
 
+  /** The intermediates to which there are connections, or attempts. */
+  get intermediates(): readonly SpiffeId[] {
+    return [...this.#links.values()].map(({ to }) => to.id);
+  }
+
   /** What became of the last attempt to connect to an intermediate, if somebody answered there. */
   rejection(name: string): Problem | undefined {
     return this.#rejected.get(name);

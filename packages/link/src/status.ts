@@ -1,5 +1,6 @@
 import type { PathVerdict } from '@ztna/session';
 import type { Component, ComponentRole } from './component.ts';
+import type { PortMappingStatus } from './direct/port-mapping.ts';
 
 // What a running component says of itself over its control socket, as `ztna status --json` prints it. Fields are only
 // ever added; instants are ISO 8601, UTC. Nothing secret is in it.
@@ -72,6 +73,7 @@ export interface AgentReport extends CommonStatus {
   readonly component: 'agent';
   readonly intermediates: readonly IntermediateStatus[];
   readonly listeners: readonly LocalListener[];
+  readonly portMapping: PortMappingStatus;
   /** At most 256. */
   readonly sessions: readonly SessionStatus[];
   readonly flows: number;
@@ -82,6 +84,7 @@ export interface AgentReport extends CommonStatus {
 export interface ConnectorReport extends CommonStatus {
   readonly component: 'connector';
   readonly intermediates: readonly IntermediateStatus[];
+  readonly portMapping: PortMappingStatus;
   readonly sessions: number;
   readonly flows: number;
 }

@@ -90,6 +90,27 @@ describe('ranges for direct paths', () => {
   }
 });
 
+describe('ranges that change', () => {
+  it('close the paths that they refuse, and the relay goes on', async () => {
+    await using r = await relayed(pki, undefined, MULTIPATH, LOOPBACK);
+    const { path } = await found(r);
+    const [agent, connector] = r.inner;
+    const closed = [agent, connector].map((c) => nextPath(c, (e) => e.type === 'closed'));
+    r.connector.setDirectFilter({ allow: ['127.0.0.0/8'], refuse: ['127.0.0.0/8'] });
+    expect(await Promise.all(closed)).toMatchObject([
+      { path, reason: 'peer' },
+      { path, reason: 'local' },
+    ]);
+    await transfer(agent, connector);
+  });
+
+  it('stay as they were when the new ones are none', async () => {
+    await using r = await relayed(pki, undefined, MULTIPATH, LOOPBACK);
+    expect(() => r.connector.setDirectFilter({ refuse: ['everything'] })).toThrow('everything');
+    await found(r);
+  });
+});
+
 type Pair = Awaited<ReturnType<typeof relayed>>;
 
 /** Shows both sides' addresses and probes until there is a direct path. */

@@ -7,6 +7,7 @@ import { type TcpListener, TcpSocket } from './tcp.ts';
 import type {
   CloseInfo,
   ConnectOptions,
+  DirectOptions,
   EndpointOptions,
   EndpointStats,
   ForwardOptions,
@@ -159,6 +160,14 @@ export class Endpoint implements AsyncDisposable {
    */
   networkChanged(): void {
     this.native.networkChanged();
+  }
+
+  /**
+   * Replaces the ranges of the option `direct`; direct paths that the new ones refuse are closed. Without that option
+   * there are no direct paths, now as before. @throws QuicError ERR_INVALID_ARG.
+   */
+  setDirectFilter({ refuse = [], allow = [] }: Pick<DirectOptions, 'refuse' | 'allow'>): void {
+    this.#attempt(() => this.native.setDirectFilter([...refuse], [...allow]));
   }
 
   /** @throws QuicError ERR_BIND. */

@@ -156,6 +156,7 @@ export class TestAgent implements AsyncDisposable {
         return;
       case 'count':
       case 'path-policy':
+      case 'cut-flow':
         return;
       default:
         output satisfies never;

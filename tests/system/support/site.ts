@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { type IssuableRole, type Issued, initPki, issueIdentity, signDocument } from '@ztna/identity/pki';
 import type { ComponentFiles } from '@ztna/link';
 import {
+  type AgentConfig,
+  agentSchema,
   type ConnectorConfig,
+  checkAgent,
   checkConnector,
   checkIntermediate,
   connectorSchema,
@@ -19,6 +22,8 @@ export const DOMAIN = 'corp.example';
 /** The parts of a configuration document that tests change. */
 export interface Topology {
   readonly intermediate: string;
+  /** Of the intermediate `spare`, which the snapshots name after the other. */
+  readonly spare?: string;
   readonly services: readonly {
     readonly name: string;
     readonly ports: readonly {
@@ -31,6 +36,8 @@ export interface Topology {
   /** Services that agent `laptop` may reach; `stranger` may reach nothing. */
   readonly granted: readonly string[];
   readonly revoked?: readonly string[];
+  readonly direct?: 'allow' | 'deny' | 'require';
+  readonly showPrivateAddresses?: boolean;
 }
 
 /** A PKI in a temporary directory with an intermediate, a connector and two agents. */
@@ -47,6 +54,7 @@ export class Site implements Disposable {
     const nowMs = Date.now();
     await initPki({ dir: site.path('pki'), trustDomain: DOMAIN, tenant: 'default', nowMs });
     await site.issue('intermediate', 'relay');
+    await site.issue('intermediate', 'spare');
     await site.issue('connector', 'c1', 'berlin');
     await site.issue('agent', 'laptop');
     await site.issue('agent', 'stranger');
@@ -82,11 +90,11 @@ export class Site implements Disposable {
     };
   }
 
-  intermediate(listen = '127.0.0.1:0'): IntermediateConfig {
+  intermediate(listen = '127.0.0.1:0', name = 'relay'): IntermediateConfig {
     const text = JSON.stringify({
       listen,
       metrics: { listen: '127.0.0.1:0' },
-      ...this.files('intermediate/relay'),
+      ...this.files(`intermediate/${name}`),
     });
     return parseConfig(text, 'intermediate.json', this.path('i.json'), intermediateSchema, checkIntermediate)
       .value;
@@ -96,6 +104,11 @@ export class Site implements Disposable {
     const files = this.files('connector/berlin/c1');
     const text = JSON.stringify({ listen: '127.0.0.1:0', metrics: { listen: 'off' }, ...files, ...changes });
     return parseConfig(text, 'connector.json', this.path('c.json'), connectorSchema, checkConnector).value;
+  }
+
+  agent(changes: object = {}): AgentConfig {
+    const text = JSON.stringify({ listen: '127.0.0.1:0', ...this.files('agent/laptop'), ...changes });
+    return parseConfig(text, 'agent.json', this.path('a.json'), agentSchema, checkAgent).value;
   }
 
   [Symbol.dispose](): void {
@@ -112,18 +125,22 @@ export function testLog(component: string) {
   return { log, lines, warnings };
 }
 
-function documentOf({ intermediate, services, granted, revoked = [] }: Topology, revision: number) {
+function documentOf(topology: Topology, revision: number) {
+  const { intermediate, spare, services, granted, revoked = [], direct, showPrivateAddresses } = topology;
   return {
     trustDomain: DOMAIN,
     revision,
-    intermediates: [{ name: 'relay', addresses: [intermediate] }],
-    sites: [{ name: 'berlin', connectors: ['c1'] }],
+    intermediates: [
+      { name: 'relay', addresses: [intermediate] },
+      ...(spare === undefined ? [] : [{ name: 'spare', addresses: [spare] }]),
+    ],
+    sites: [{ name: 'berlin', connectors: ['c1'], ...(showPrivateAddresses && { showPrivateAddresses }) }],
     services: services.map((service) => ({ ...service, connectors: ['berlin/c1'] })),
     agents: [
       { name: 'laptop', subject: 'alice' },
       { name: 'stranger', subject: 'mallory' },
     ],
-    policies: [{ name: 'allow', who: { agents: ['laptop'] }, services: granted }],
+    policies: [{ name: 'allow', who: { agents: ['laptop'] }, services: granted, ...(direct && { direct }) }],
     revoked,
   };
 }

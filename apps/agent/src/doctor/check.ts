@@ -21,6 +21,7 @@ export type CheckName =
   | 'name'
   | 'udp'
   | 'nat'
+  | 'port-mapping'
   | 'clock'
   | 'listen'
   | 'udp-buffers'

@@ -2,6 +2,7 @@ import type { ComponentStatus } from '@ztna/link';
 import { isFault, RuntimeFault } from '@ztna/runtime';
 import type { AgentConfig, LoadedConfig } from '@ztna/runtime/config';
 import { type Check, type CheckName, fail, failed, ok, skip } from './check.ts';
+import { checkPortMapping } from './port-mapping.ts';
 
 export interface DoctorOptions {
   /** Rejects when the configuration cannot be used. */
@@ -18,6 +19,7 @@ const NEED_CONFIG: readonly CheckName[] = [
   'name',
   'udp',
   'nat',
+  'port-mapping',
   'clock',
   'listen',
 ];
@@ -38,7 +40,11 @@ export async function* runChecks({ config, running, signal }: DoctorOptions): As
   const { checkFiles } = await import('./files.ts');
   const files = checkFiles(loaded.value, Date.now());
   yield* files.checks;
-  yield* await network(runtime, loaded.value, files, running, signal);
+  // In the order of `CheckName`.
+  for (const check of await network(runtime, loaded.value, files, running, signal)) {
+    yield check;
+    if (check.check === 'nat') yield checkPortMapping(running);
+  }
   yield await checkListen(
     loaded.value,
     running.map(({ pid }) => pid),

@@ -1,4 +1,4 @@
-import type { Connection, TcpSocket } from '@ztna/quic';
+import type { Connection, QuicStream, TcpSocket } from '@ztna/quic';
 import type { AgentInput, AgentOutput, FlowKey } from '@ztna/session';
 import { type FlowId, fromWireError, LIMITS, type SessionUid, wireError, ZtnaError } from '@ztna/wire';
 import type { Target } from '../services.ts';
@@ -19,7 +19,8 @@ export interface FlowTableOptions {
 /** Every flow from the request to its end: asks the core for a session and opens the stream in it. */
 export class FlowTable {
   readonly #options: FlowTableOptions;
-  readonly #open = new Set<FlowKey>();
+  /** With the stream, once there is one. */
+  readonly #open = new Map<FlowKey, QuicStream | undefined>();
   readonly #waiting = new Map<FlowKey, PromiseWithResolvers<FlowReady>>();
   #lastKey = 0;
   #lastFlowId = 0;
@@ -42,7 +43,7 @@ export class FlowTable {
       throw fromWireError(wireError('limit', `${maxFlows} flows are open already; raise limits.flows`));
     }
     const key = ++this.#lastKey as FlowKey;
-    this.#open.add(key);
+    this.#open.set(key, undefined);
     try {
       const ready = await this.#session(key, target, signal);
       return await this.#start(key, target, ready);
@@ -62,6 +63,12 @@ export class FlowTable {
     const waiting = this.#waiting.get(flow);
     this.#waiting.delete(flow);
     waiting?.reject(fromWireError(error));
+  }
+
+  /** Nothing more of the flow is sent; who has it sees its stream end. */
+  cut(flow: FlowKey): void {
+    const stream = this.#open.get(flow);
+    if (stream) abandonStream(stream);
   }
 
   async #session(flow: FlowKey, target: Target, signal: AbortSignal | undefined): Promise<FlowReady> {
@@ -87,6 +94,7 @@ export class FlowTable {
     const stream = await openStream(connection, target, ready.subject, flowId).catch((error: Error) => {
       throw lost(target, error.message);
     });
+    this.#open.set(key, stream);
     const { resultTimeoutMs } = this.#options;
     const result = () => readResult(stream, target, resultTimeoutMs);
     const resultInto = (socket: TcpSocket) => readResultInto(stream, target, resultTimeoutMs, socket);

@@ -4,6 +4,12 @@ import { showStatus } from './show.ts';
 import { duration } from './text.ts';
 
 const NOW = Date.parse('2026-03-01T12:00:00Z');
+const MAPPED = {
+  state: 'mapped',
+  gateway: '192.0.2.1',
+  external: '203.0.113.5:41000',
+  protocol: 'pcp',
+} as const;
 
 test('a healthy agent fits into 80 columns', () => {
   const lines = showStatus(agent(), NOW);
@@ -28,6 +34,36 @@ test('what another process says cannot move the cursor', () => {
   const problems = [{ code: '\x1b[2J', message: 'a\r\nb\u009b', remedy: '\x07' }];
   const text = showStatus(agent({ id: 'x\x1b]0;y\x07', problems, healthy: false }), NOW).join('\n');
   expect(text.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
+});
+
+test.each([
+  [
+    { state: 'off', detail: 'the UDP socket is bound to loopback' },
+    'off: the UDP socket is bound to loopback',
+  ],
+  [{ state: 'idle' }, 'not asked for yet'],
+  [{ state: 'waiting', detail: 'there is no default gateway' }, 'none: there is no default gateway'],
+  [
+    {
+      state: 'waiting',
+      gateway: '192.0.2.1',
+      asked: [
+        { protocol: 'pcp', outcome: 'not-spoken: nothing listens' },
+        { protocol: 'upnp', outcome: 'no-answer: within 3 s' },
+      ],
+    },
+    'none: 192.0.2.1 is asked: pcp not-spoken, upnp no-answer',
+  ],
+  [{ ...MAPPED, behindAnotherNat: false }, '203.0.113.5:41000 by pcp of 192.0.2.1\n'],
+  [{ ...MAPPED, behindAnotherNat: true }, 'behind another NAT: of no use to peers'],
+] as const)('of a port mapping it shows what the gateway said (%#)', (mapping, shown) => {
+  const lines = showStatus(agent({ portMapping: { asked: [], ...mapping } }), NOW);
+  expect(lines.join('\n')).toContain(shown);
+});
+
+test('a process of a version that knows no port mapping is shown all the same', () => {
+  const { portMapping: _, ...old } = agent() as AgentReport & ComponentStatus;
+  expect(showStatus(old as ComponentStatus, NOW).join('\n')).not.toContain('port mapping');
 });
 
 test.each([
@@ -57,6 +93,7 @@ function agent(more: Partial<AgentReport> = {}): ComponentStatus {
       listen: '[::]:5000',
       drops: { virtual_too_large: 3 },
       flows: 1,
+      portMapping: { state: 'off', detail: 'switched off by direct.portMapping', asked: [] },
       events: {},
     },
     certificate: { notAfter: '2026-03-02T12:00:00Z' },

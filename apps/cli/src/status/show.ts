@@ -3,6 +3,7 @@ import type {
   ComponentStatus,
   ConnectorReport,
   IntermediateStatus,
+  PortMappingStatus,
   Problem,
   SessionStatus,
 } from '@ztna/link';
@@ -51,6 +52,7 @@ function showAgent(status: AgentReport, now: number): string[] {
   );
   return [
     ...labelled('intermediate', showLinks(status.intermediates, now)),
+    ...labelled('port mapping', showMapping(status.portMapping)),
     ...labelled('listening', listeners),
     ...labelled('flows', [`${status.flows} open`]),
     ...showSessions(status.sessions, now),
@@ -60,6 +62,7 @@ function showAgent(status: AgentReport, now: number): string[] {
 function showConnector(status: ConnectorReport, now: number): string[] {
   return [
     ...labelled('intermediate', showLinks(status.intermediates, now)),
+    ...labelled('port mapping', showMapping(status.portMapping)),
     ...labelled('sessions', [`${status.sessions}`]),
     ...labelled('flows', [`${status.flows} open`]),
   ];
@@ -74,6 +77,20 @@ function showLinks(links: readonly IntermediateStatus[], now: number): string[] 
     const second = addresses.filter(Boolean).join(', ');
     return second ? [first, `  ${second}`] : [first];
   });
+}
+
+/** What the gateway said. Processes of an earlier version say nothing of it. */
+function showMapping(mapping: PortMappingStatus | undefined): string[] {
+  if (mapping === undefined) return [];
+  const { state, detail, external, protocol, gateway, asked, behindAnotherNat } = mapping;
+  if (external !== undefined) {
+    const use = behindAnotherNat ? ['  behind another NAT: of no use to peers'] : [];
+    return [plain(`${external} by ${protocol} of ${gateway}`), ...use];
+  }
+  if (state === 'idle') return ['not asked for yet'];
+  if (detail !== undefined) return [plain(`${state === 'off' ? 'off' : 'none'}: ${detail}`)];
+  const answers = asked.map(({ protocol, outcome }) => `${protocol} ${outcome.split(':')[0]}`);
+  return [plain(`none: ${gateway ?? 'the gateway'} is asked: ${answers.join(', ') || 'now'}`)];
 }
 
 function showSessions(sessions: readonly SessionStatus[], now: number): string[] {

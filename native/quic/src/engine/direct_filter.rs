@@ -9,6 +9,7 @@ use super::addr;
 use super::cidr::Cidr;
 use super::core::Engine;
 use super::options::DirectOptions;
+use super::paths::CLOSED_BY_OWNER;
 use super::sources::{SourceLimit, Verdict};
 use super::types::Id;
 use noq_proto as q;
@@ -95,6 +96,12 @@ impl DirectFilter {
         Self { options, targets: SourceLimit::new(PER_TARGET) }
     }
 
+    /// Other ranges; what targets got so far still counts.
+    fn set_ranges(&mut self, refuse: Vec<Cidr>, allow: Vec<Cidr>) {
+        self.options.refuse = refuse;
+        self.options.allow = allow;
+    }
+
     pub(crate) fn permits(&self, address: SocketAddr) -> bool {
         let ip = address.ip().to_canonical();
         let within = |ranges: &[Cidr]| ranges.iter().any(|r| r.contains(ip));
@@ -157,6 +164,37 @@ impl Engine {
         let permitted = paths.direct && self.direct.as_ref().is_some_and(|f| f.permits(from));
         self.drops.direct_refused_received += u64::from(!permitted);
         permitted
+    }
+
+    /// Replaces the ranges and closes the direct paths that they refuse. An endpoint without direct paths stays so.
+    pub(crate) fn set_direct_filter(&mut self, refuse: Vec<Cidr>, allow: Vec<Cidr>) {
+        let Some(filter) = &mut self.direct else { return };
+        filter.set_ranges(refuse, allow);
+        let all: Vec<Id> = self.conns.keys().copied().collect();
+        for id in all {
+            self.close_refused_paths(id);
+        }
+    }
+
+    /// Closes the direct paths that may not be any more, and shows candidates no longer that may not be shown.
+    fn close_refused_paths(&mut self, conn: Id) {
+        let now = Instant::now();
+        let (Some(filter), Some(c)) = (&self.direct, self.conns.get_mut(&conn)) else { return };
+        if c.paths.is_none() {
+            return;
+        }
+        for address in c.q.get_local_nat_traversal_addresses().unwrap_or_default() {
+            if !filter.permits(address) {
+                let _ = c.q.remove_nat_traversal_address(address);
+            }
+        }
+        for id in c.q.paths() {
+            let refused = |n: q::FourTuple| !addr::is_virtual(&n.remote()) && !filter.permits(n.remote());
+            if id != q::PathId::ZERO && c.q.network_path(id).is_ok_and(refused) {
+                let _ = c.q.close_path(now, id, q::VarInt::from_u32(CLOSED_BY_OWNER));
+            }
+        }
+        self.mark(conn);
     }
 
     /// Of these addresses, those that direct paths may lead to.

@@ -24,7 +24,7 @@ const VIRTUAL_KEEP_ALIVE: Duration = Duration::from_secs(15);
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 /// Candidates of our own that a connection shows.
 const MAX_CANDIDATES: usize = 16;
-const CLOSED_BY_OWNER: u32 = 0;
+pub(crate) const CLOSED_BY_OWNER: u32 = 0;
 const CLOSED_AS_DEAD: u32 = 1;
 const CLOSED_BY_NETWORK: u32 = 2;
 

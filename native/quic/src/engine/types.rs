@@ -1,5 +1,6 @@
 //! What crosses between the owner of an engine and its thread: commands and events.
 
+use super::cidr::Cidr;
 use super::options::TransportOptions;
 use super::path_info::{PathChange, PathInfo};
 use crate::tls::TlsMaterial;
@@ -107,6 +108,11 @@ pub enum Command {
     },
     /// Addresses or routes of the host are others now.
     NetworkChanged,
+    /// Ranges in place of those that the endpoint was made with; direct paths that they refuse are closed.
+    SetDirectFilter {
+        refuse: Vec<Cidr>,
+        allow: Vec<Cidr>,
+    },
     Reload {
         tls: TlsMaterial,
         request: u32,

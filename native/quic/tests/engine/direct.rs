@@ -160,6 +160,30 @@ fn turning_direct_paths_off_closes_them_and_the_relay_goes_on() {
 }
 
 #[test]
+fn ranges_that_are_refused_later_close_the_paths_that_lead_there() {
+    let (mut d, path) = Direct::preferred(&plan());
+    d.r.b.send(Command::SetDirectFilter {
+        refuse: vec![],
+        allow: vec!["127.0.0.0/8".parse().expect("range")],
+    });
+    d.transfer(1 << 16);
+    d.assert_alive();
+    assert_eq!(d.r.b.paths(d.inner.server).len(), 2, "what is still permitted stays");
+    d.r.b.send(Command::SetDirectFilter { refuse: vec![], allow: vec![] });
+    assert_eq!(d.at_b("end of the path", |c| c == PathChange::Closed { reason: "local" }), path);
+    assert_eq!(d.at_a("end of the path", |c| c == PathChange::Closed { reason: "peer" }), path);
+    // What `b` showed before is shown no longer, and `a` is not heard where it shows itself.
+    d.wait_for_candidates(&[]);
+    received(&d.nobody);
+    let before = d.relayed();
+    d.transfer(1 << 20);
+    assert!(d.relayed() > before + 700);
+    d.r.a.send(Command::Probe { conn: d.inner.client });
+    d.r.b.ask_until("refused", |b| b.drops("direct_refused"), |n| *n > 0);
+    assert_eq!(received(&d.nobody), 0);
+}
+
+#[test]
 fn larger_packets_are_found_on_the_direct_path() {
     let (mut d, path) = Direct::preferred(&plan());
     let client = d.inner.client;

@@ -15,3 +15,7 @@ export function boundAddress(text: string): Address {
 export function isUnspecified({ host }: Address): boolean {
   return host === '0.0.0.0' || host === '::';
 }
+
+export function isLoopback({ host }: Address): boolean {
+  return host === '::1' || host.startsWith('127.') || host.startsWith('::ffff:127.');
+}

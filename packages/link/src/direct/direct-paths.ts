@@ -15,6 +15,7 @@ import {
 import type { SessionUid } from '@ztna/wire';
 import { boundAddress } from './address.ts';
 import { InterfaceWatcher } from './interfaces.ts';
+import { PortMapping, type PortMappingOptions, type PortMappingStatus } from './port-mapping.ts';
 import { SessionPaths } from './session-paths.ts';
 
 /** The part `direct` of a component's configuration. */
@@ -22,6 +23,7 @@ export interface DirectSettings {
   readonly enabled: boolean;
   readonly interfaces: { readonly allow: readonly string[]; readonly deny: readonly string[] };
   readonly addresses: readonly string[];
+  readonly portMapping: boolean;
   /** Tests on one machine; no field of a configuration. */
   readonly allowLoopback?: boolean;
 }
@@ -34,21 +36,28 @@ export interface DirectPathsOptions {
   readonly log: Logger;
   readonly observe: (output: EventOutput | CountOutput) => void;
   readonly onDirect: (session: SessionUid, inUse: boolean) => void;
+  /** Another intermediate may be asked how it sees the socket: it answers by `setSecondObserved`. */
+  readonly askSecondObserver?: () => void;
+  /** Tests. */
+  readonly portMapping?: PortMappingOptions['test'];
 }
 
 /** Direct paths of all sessions of a component: what all share is told to each. */
-export class DirectPaths implements Disposable {
+export class DirectPaths implements AsyncDisposable {
   readonly #options: DirectPathsOptions;
   readonly #settings: PathSettings;
   readonly #sessions = new Map<SessionUid, SessionPaths>();
   readonly #observed = new Map<string, string>();
   readonly #port: number;
   readonly #watcher: InterfaceWatcher;
+  readonly #mapping: PortMapping;
+  /** There was a session that may use direct paths. */
+  #isWanted = false;
   #addresses: readonly LocalAddress[] = [];
   #mapped: string | undefined;
 
   constructor(options: DirectPathsOptions) {
-    const { endpoint, settings } = options;
+    const { endpoint, settings, log, portMapping } = options;
     this.#options = options;
     this.#settings = pathSettings(settings);
     const bound = boundAddress(endpoint.localAddress);
@@ -61,12 +70,24 @@ export class DirectPaths implements Disposable {
       },
       onChange: () => this.#onNetworkChange(),
     });
+    this.#mapping = new PortMapping({
+      ...{ bound, log, enabled: settings.enabled && settings.portMapping },
+      onMapped: (address) => this.#setMapped(address),
+      ...(portMapping && { test: portMapping }),
+    });
+  }
+
+  /** Connector: its site shows private addresses. What may not be shown is not reached or heard there either. */
+  allowPrivate(allowed: boolean): void {
+    const { endpoint, settings } = this.#options;
+    endpoint.setDirectFilter(directRanges(settings, allowed));
   }
 
   /** The session is up, or its policy changed. `carrier`: the outer connection under its relay path. */
   setPolicy(session: SessionUid, policy: PathPolicy, connection: Connection, carrier: Connection): void {
+    this.#want(policy);
     const known = this.#sessions.get(session);
-    if (known) return known.input({ type: 'policy', ...policy });
+    if (known) return known.setPolicy(policy);
     const { side, clock, log, observe, onDirect } = this.#options;
     const paths = new SessionPaths(connection, {
       ...{ side, policy, clock, log, observe, session },
@@ -87,31 +108,51 @@ export class DirectPaths implements Disposable {
 
   /** How an intermediate sees the socket; undefined: not connected to it any more. */
   setObserved(by: string, address: string | undefined): void {
-    if (this.#observed.get(by) === address) return;
+    const isNews = this.#observed.get(by) !== address;
+    this.setSecondObserved(by, address);
+    if (isNews && address !== undefined && this.#isWanted) this.#options.askSecondObserver?.();
+  }
+
+  /** As `setObserved`, for an intermediate that was asked for nothing else. */
+  setSecondObserved(by: string, address: string | undefined): void {
     if (address === undefined) this.#observed.delete(by);
     else this.#observed.set(by, address);
     this.#tell({ type: 'observed', by, address });
   }
 
-  /** The address that a router forwards to the socket; undefined: none. */
-  setMapped(address: string | undefined): void {
-    this.#mapped = address;
-    this.#tell({ type: 'mapped', address });
+  portMapping(): PortMappingStatus {
+    return this.#mapping.status();
   }
 
   verdict(session: SessionUid): PathVerdict | undefined {
     return this.#sessions.get(session)?.verdict();
   }
 
-  [Symbol.dispose](): void {
+  /** Deletes the port mapping, within a second. */
+  async [Symbol.asyncDispose](): Promise<void> {
     this.#watcher[Symbol.dispose]();
+    await this.#mapping[Symbol.asyncDispose]();
+  }
+
+  #want({ direct }: PathPolicy): void {
+    if (this.#isWanted || direct === 'deny' || !this.#options.settings.enabled) return;
+    this.#isWanted = true;
+    this.#mapping.start();
+    this.#options.askSecondObserver?.();
+  }
+
+  #setMapped(address: string | undefined): void {
+    this.#mapped = address;
+    this.#tell({ type: 'mapped', address });
   }
 
   #onNetworkChange(): void {
     const { endpoint, log } = this.#options;
     log.info('the network changed: paths are looked at again');
     endpoint.networkChanged();
+    this.#mapping.networkChanged();
     this.#tell({ type: 'network-changed' });
+    if (this.#isWanted) this.#options.askSecondObserver?.();
   }
 
   #facts(): PathInput[] {
@@ -129,11 +170,14 @@ export class DirectPaths implements Disposable {
 }
 
 /** What the engine refuses whatever is decided here, for `EndpointOptions.direct`. */
-export function directRanges({ allowLoopback = false }: DirectSettings): DirectOptions {
-  const refuse = refusedRanges({ allowLoopback, virtualRanges: DEFAULT_VIRTUAL_RANGES, allowPrivate: true });
+export function directRanges(
+  { allowLoopback = false }: DirectSettings,
+  allowPrivate: boolean,
+): DirectOptions {
+  const refuse = refusedRanges({ allowLoopback, virtualRanges: DEFAULT_VIRTUAL_RANGES, allowPrivate });
   return { refuse, ...(allowLoopback && { allow: ['127.0.0.0/8', '::1/128'] }) };
 }
 
-function pathSettings({ allowLoopback = false, ...settings }: DirectSettings): PathSettings {
+function pathSettings({ allowLoopback = false, portMapping: _, ...settings }: DirectSettings): PathSettings {
   return { ...settings, virtualRanges: DEFAULT_VIRTUAL_RANGES, allowLoopback };
 }

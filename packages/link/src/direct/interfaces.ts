@@ -15,18 +15,27 @@ export interface InterfaceWatcherOptions {
   /** Addresses changed, or the machine slept: what was known of the network may be wrong. */
   readonly onChange: () => void;
   readonly interfaces?: () => NodeJS.Dict<NetworkInterfaceInfo[]>;
+  readonly time?: () => Instant;
 }
+
+/** Milliseconds by the clock of the wall, and by one that is never set. */
+interface Instant {
+  readonly wall: number;
+  readonly steady: number;
+}
+
+const readClocks = (): Instant => ({ wall: Date.now(), steady: performance.now() });
 
 /** Looks at the machine's network interfaces as long as it is not closed. */
 export class InterfaceWatcher implements Disposable {
   readonly #options: InterfaceWatcherOptions;
   readonly #timer: NodeJS.Timeout;
   #known = '';
-  #wall = Date.now();
-  #steady = performance.now();
+  #last: Instant;
 
   constructor(options: InterfaceWatcherOptions) {
     this.#options = options;
+    this.#last = this.#now();
     this.look(false);
     this.#timer = setInterval(() => this.look(this.#wasAsleep()), INTERVAL_MS).unref();
   }
@@ -47,11 +56,15 @@ export class InterfaceWatcher implements Disposable {
     clearInterval(this.#timer);
   }
 
+  #now(): Instant {
+    return (this.#options.time ?? readClocks)();
+  }
+
   /** The steady clock stands still while the machine is suspended, and goes on while the process is stopped. */
   #wasAsleep(): boolean {
-    const [wall, steady] = [Date.now(), performance.now()];
-    const [byWall, bySteady] = [wall - this.#wall, steady - this.#steady];
-    [this.#wall, this.#steady] = [wall, steady];
+    const { wall, steady } = this.#now();
+    const [byWall, bySteady] = [wall - this.#last.wall, steady - this.#last.steady];
+    this.#last = { wall, steady };
     return byWall - bySteady > ASLEEP_MS || bySteady > INTERVAL_MS + ASLEEP_MS;
   }
 }

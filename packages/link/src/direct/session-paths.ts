@@ -7,6 +7,7 @@ import {
   type PathDeps,
   type PathInput,
   type PathOutput,
+  type PathPolicy,
   type PathVerdict,
 } from '@ztna/session';
 import { PathHellos } from './hello.ts';
@@ -59,6 +60,14 @@ export class SessionPaths {
 
   input(input: PathInput): void {
     this.#shell.input(input);
+  }
+
+  /** The own snapshot says something else of the session's paths. */
+  setPolicy({ direct, showPrivateAddresses }: PathPolicy): void {
+    // Field by field: what comes is an output of another core, with a type of its own.
+    this.input({ type: 'policy', direct, showPrivateAddresses });
+    // Without candidates, which is less than with none, the engine does not answer probes either.
+    if (direct === 'deny') this.#connection.setCandidates(undefined);
   }
 
   /** The relay path goes over this connection from now on. */
@@ -126,6 +135,8 @@ export class SessionPaths {
 
   /** The new one first: at no time are all of them backups. */
   #prefer(path: number): void {
+    // Before anything is sent over the relay: flows that may not go there end.
+    if (path === RELAY) this.#setDirect(false);
     if (this.#options.side === 'agent') {
       this.#connection.setPathStatus(path, 'available');
       for (const other of this.#open) {

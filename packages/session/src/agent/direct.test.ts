@@ -41,6 +41,28 @@ describe('direct paths of an agent', () => {
     expect(started(core)).toEqual([]);
   });
 
+  it('cuts the flows that require one when it is lost, and no others', () => {
+    const { core } = arrange('require');
+    core.handleInput({ type: 'direct', session: UID, inUse: true }, NOW);
+    expect(cut(core)).toEqual([]);
+    core.handleInput({ type: 'direct', session: UID, inUse: false }, NOW);
+    expect(cut(core)).toEqual([1]);
+    core.handleInput({ type: 'flow-closed', flow: 1 as FlowKey }, NOW);
+    core.handleInput({ type: 'direct', session: UID, inUse: false }, NOW);
+    expect(cut(core)).toEqual([]);
+
+    const other = arrange('allow').core;
+    other.handleInput({ type: 'direct', session: UID, inUse: true }, NOW);
+    other.handleInput({ type: 'direct', session: UID, inUse: false }, NOW);
+    expect(cut(other)).toEqual([]);
+  });
+
+  it('cuts relayed flows when a new snapshot requires a direct path', () => {
+    const { core, plane } = arrange('allow');
+    core.handleInput({ type: 'snapshot', snapshot: snapshot(plane, 'require') }, NOW);
+    expect(cut(core)).toEqual([1]);
+  });
+
   it('fails such a flow in time and says that the policy requires a direct path', () => {
     const { core } = arrange('require');
     outputs(core);
@@ -65,6 +87,10 @@ describe('direct paths of an agent', () => {
 
 function policies(core: AgentCore): DirectPaths[] {
   return allOutputs(core).flatMap((output) => (output.type === 'path-policy' ? [output.direct] : []));
+}
+
+function cut(core: AgentCore): FlowKey[] {
+  return outputs(core).flatMap((output) => (output.type === 'cut-flow' ? [output.flow] : []));
 }
 
 function started(core: AgentCore): FlowKey[] {

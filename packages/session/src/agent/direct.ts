@@ -1,5 +1,5 @@
 import { directAtAgent, directOfSession } from '@ztna/policy';
-import type { ServiceName, SessionUid } from '@ztna/wire';
+import { type ServiceName, type SessionUid, wireError } from '@ztna/wire';
 import { mayServe, serveAll } from './flows.ts';
 import type { AgentSession, AgentState } from './state.ts';
 
@@ -12,6 +12,7 @@ export function tellPathPolicy(state: AgentState, session: AgentSession) {
     (service) => mayServe(state, session.connector, service),
     (service) => directAtAgent(content, service),
   );
+  cutFlows(state, session);
   if (direct === session.policy) return;
   session.policy = direct;
   // What an agent tells a connector about its own network is the user's business: it always shows its addresses.
@@ -23,7 +24,20 @@ export function onDirect(state: AgentState, uid: SessionUid, inUse: boolean, now
   const session = state.sessions.get(uid);
   if (!session) return;
   session.direct = inUse;
+  cutFlows(state, session);
   serveAll(state, now);
+}
+
+/** Ends what requires a direct path and has none, before the other side does: it would go on over the relay. */
+function cutFlows(state: AgentState, session: AgentSession) {
+  if (session.direct || !state.snapshot) return;
+  const { content } = state.snapshot;
+  for (const [flow, service] of session.flows) {
+    if (directAtAgent(content, service) !== 'require') continue;
+    const message = `service ${service}: the policy requires a direct path and it was lost`;
+    state.outbox.push({ type: 'cut-flow', flow, error: wireError('not-authorized', message) });
+    state.count('flow', 'cut');
+  }
 }
 
 /** False while the policy wants a direct path for this service and the session uses none. */

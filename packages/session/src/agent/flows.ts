@@ -181,7 +181,7 @@ function startFlows(
   for (const queued of [...demand.flows.values()]) {
     demand.flows.delete(queued.flow);
     forgetFlow(state, service, demand, queued.flow);
-    session.flows.add(queued.flow);
+    session.flows.set(queued.flow, service);
     state.sessionOfFlow.set(queued.flow, session.uid);
     state.outbox.push({ type: 'flow-ready', session: session.uid, subject, ...queued });
   }

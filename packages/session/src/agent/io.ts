@@ -71,6 +71,8 @@ export type AgentOutput =
     }
   /** Tell the application; `error.message` says what to do. */
   | { readonly type: 'flow-failed'; readonly flow: FlowKey; readonly error: WireError }
+  /** End a flow that was ready: nothing more of it is sent. `flow-closed` follows. */
+  | { readonly type: 'cut-flow'; readonly flow: FlowKey; readonly error: WireError }
   | EventOutput
   | CountOutput;
 

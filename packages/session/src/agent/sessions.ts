@@ -46,7 +46,7 @@ export function onOffer(
     direct: false,
     policy: undefined,
     doubtful: false,
-    flows: new Set(),
+    flows: new Map(),
     notServed: new Map(),
   };
   state.sessions.set(session.uid, session);
@@ -107,9 +107,10 @@ export function onInnerConnected(state: AgentState, uid: SessionUid, identity: P
   session.up = true;
   state.avoided.delete(session.connector);
   state.timers.cancel(`inner:${uid}`);
+  // Before it is accepted: the peer shows its addresses at once, and somebody has to listen.
+  tellPathPolicy(state, session);
   state.outbox.push({ type: 'accept-inner', session: uid });
   state.event('info', 'session.up', { session: uid, connector: session.connector });
-  tellPathPolicy(state, session);
   watchIdle(state, session, now);
   serveAll(state, now);
 }
@@ -135,7 +136,7 @@ export function endSession(
   const { uid } = session;
   state.sessions.delete(uid);
   for (const timer of ['inner', 'attach', 'renew', 'expiry', 'idle']) state.timers.cancel(`${timer}:${uid}`);
-  for (const flow of session.flows) state.sessionOfFlow.delete(flow);
+  for (const flow of session.flows.keys()) state.sessionOfFlow.delete(flow);
   cancelAttach(state, uid);
   if (how.avoid) avoid(state, session.connector, now);
   state.outbox.push({ type: 'close-inner', session: uid, error });

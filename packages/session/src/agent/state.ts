@@ -31,7 +31,7 @@ export interface AgentSession {
   policy: DirectPaths | undefined;
   /** An attachment failed: do not count on this session for new flows. */
   doubtful: boolean;
-  readonly flows: Set<FlowKey>;
+  readonly flows: Map<FlowKey, ServiceName>;
   /** Services that its connector was found not to serve, and until when to believe that. */
   readonly notServed: Map<ServiceName, number>;
 }

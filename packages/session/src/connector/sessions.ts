@@ -63,9 +63,10 @@ export function onInnerConnected(
     return endSession(state, session, wireError('revoked', 'this identity was revoked'), now);
   session.up = true;
   state.timers.cancel(`inner:${uid}`);
+  // Before it is accepted: the peer says at once what it has, and somebody has to listen.
+  tellPathPolicy(state, session);
   state.outbox.push({ type: 'accept-inner', session: uid });
   state.event('info', 'session.up', { session: uid, agent: session.agent });
-  tellPathPolicy(state, session);
 }
 
 export function onInnerLost(state: ConnectorState, uid: SessionUid, reason: string, now: number) {

@@ -96,7 +96,7 @@ function remedyFor(reason: PathReason, { side, nat, peer }: PathState): string {
   switch (reason) {
     case 'udp-blocked':
       return connector === 'none'
-        ? 'The connector has a public address, but no packet of the other side came through. Give it a fixed port (listen) and open that UDP port for incoming packets in its firewall or security group.'
+        ? 'The connector has a public address, but no packet of the other side came through. Give it a fixed port (listen) and open that UDP port for incoming packets in its firewall or security group. If the agents reach it from private addresses, set showPrivateAddresses for its site: else it does not hear them.'
         : 'The agent has a public address, but no packet came through. A firewall in between lets UDP out to few destinations only: allow UDP between both sides, or open a UDP port of the connector.';
     case 'probe-timed-out':
       return connector === 'destination-dependent'

@@ -142,6 +142,7 @@ export class AgentNode {
         this.flows.set(output.flow, `failed: ${output.error.code}`);
         return;
       case 'path-policy':
+      case 'cut-flow':
         return;
       default:
         return this.#world.count(output);

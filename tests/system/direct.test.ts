@@ -1,0 +1,164 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { type Agent, type Flow, startAgent } from '@ztna/agent';
+import { type Connector, startConnector } from '@ztna/connector';
+import { type Intermediate, startIntermediate } from '@ztna/intermediate';
+import type { FlowRecord } from '@ztna/session';
+import type { ServiceName } from '@ztna/wire';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Site, type Topology, testLog } from './support/site.ts';
+
+const SERVICE = 'echo' as ServiceName;
+/** Probes, samples and 3 s between two PathHellos; the machine may be busy. */
+const SOON = { timeout: 20_000 };
+
+let cleanup: AsyncDisposableStack;
+beforeEach(() => {
+  cleanup = new AsyncDisposableStack();
+});
+afterEach(() => cleanup.disposeAsync());
+
+describe('a session between processes that reach each other', () => {
+  it('becomes direct, and goes on when the intermediate is stopped', async () => {
+    const s = await start();
+    const flow = await s.open();
+    await expect.poll(s.path, SOON).toMatchObject({ path: 'direct', remote: s.connector.listen });
+    expect(await echoed(flow, 'while it runs')).toBe('while it runs');
+
+    await s.relay[Symbol.asyncDispose]();
+
+    expect(await echoed(flow, 'without it')).toBe('without it');
+    expect(await echoed(await s.open(), 'another flow')).toBe('another flow');
+    expect(await s.path()).toMatchObject({ path: 'direct' });
+  }, 60_000);
+
+  it('goes back to the relay when a new snapshot denies it, and the flow does not notice', async () => {
+    const s = await start();
+    const flow = await s.open();
+    await expect.poll(s.path, SOON).toMatchObject({ path: 'direct' });
+
+    await s.publish({ direct: 'deny' });
+
+    await expect.poll(s.path, SOON).toMatchObject({ path: 'relayed', reason: 'policy' });
+    const { datagrams } = (await s.relay.status()).relayed;
+    expect(await echoed(flow, 'relayed')).toBe('relayed');
+    expect((await s.relay.status()).relayed.datagrams).toBeGreaterThan(datagrams);
+  }, 60_000);
+
+  it('carries flows that require a direct path, and cuts them when that is gone', async () => {
+    const s = await start({ direct: 'require' });
+    const flow = await s.open();
+    expect(await echoed(flow, 'direct')).toBe('direct');
+    expect(await s.path()).toMatchObject({ path: 'direct' });
+
+    s.agent.endpoint.setDirectFilter({ refuse: ['127.0.0.0/8'] });
+
+    await expect.poll(s.path, SOON).toMatchObject({ path: 'waiting' });
+    await expect.poll(() => s.records).toMatchObject([{ service: 'echo', reason: 'not-authorized' }]);
+    await expect(flow.stream.write(Buffer.from('over the relay'))).rejects.toThrow();
+    await expect(s.open()).rejects.toThrow('requires a direct path');
+  }, 60_000);
+});
+
+describe('the NAT before an agent', () => {
+  it('is known from two intermediates, of which it is connected to one', async () => {
+    const s = await start({ spare: true });
+    await s.open();
+    await expect.poll(s.path, SOON).toMatchObject({ nat: { own: 'none' } });
+    const seen = s.agentLog.lines.filter(({ msg }) => msg === 'asked a second observer');
+    expect(seen).toMatchObject([{ intermediate: expect.any(String), answered: true }]);
+    const other = seen[0]?.intermediate === 'spare' ? s.spare : s.relay;
+    // It was nobody's guest for long, and nobody has to look at it.
+    await expect.poll(() => other?.stats().peers).toBe(1);
+    expect([...s.spareLog.warnings(), ...s.relayLog.warnings()]).toEqual([]);
+    expect((await s.agent.status()).intermediates).toHaveLength(1);
+  }, 60_000);
+});
+
+describe('the port mapping', () => {
+  it('is not asked for by sockets on loopback, and the status says so', async () => {
+    const s = await start();
+    await s.open();
+    const off = { state: 'off', detail: 'the UDP socket is bound to loopback', asked: [] };
+    expect((await s.agent.status()).portMapping).toEqual(off);
+    expect((await s.connector.status()).portMapping).toEqual(off);
+  }, 60_000);
+});
+
+interface Options {
+  readonly direct?: Topology['direct'];
+  readonly spare?: boolean;
+}
+
+/** Intermediate, connector and agent, which take loopback for a network. */
+async function start({ direct, spare = false }: Options = {}) {
+  const site = cleanup.use(await Site.create());
+  const ports = [{ transport: 'tcp', port: 80, backend: await listenTcp(), allowLocal: true } as const];
+  const services = [{ name: SERVICE, ports }];
+  let topology: Topology = { intermediate: '127.0.0.1:1', services, granted: [SERVICE] };
+  topology = { ...topology, ...(direct && { direct }), ...(spare && { spare: '127.0.0.1:2' }) };
+  site.publish(topology);
+  const relayLog = testLog('relay');
+  const spareLog = testLog('spare');
+  const relay = cleanup.use(await startIntermediate({ config: site.intermediate(), log: relayLog.log }));
+  topology = { ...topology, intermediate: relay.listen };
+  let second: Intermediate | undefined;
+  if (spare) {
+    const config = site.intermediate('127.0.0.1:0', 'spare');
+    second = cleanup.use(await startIntermediate({ config, log: spareLog.log }));
+    topology = { ...topology, spare: second.listen };
+  }
+  site.publish(topology);
+  await Promise.all([relay.reload(), second?.reload()]);
+  const records: FlowRecord[] = [];
+  const onRecord = (record: FlowRecord) => void records.push(record);
+  const registered = Promise.withResolvers<void>();
+  const connector: Connector = cleanup.use(
+    await startConnector({
+      ...{ config: withLoopback(site.connector()), log: testLog('connector').log, onRecord },
+      onRegistered: (count) => count === (spare ? 2 : 1) && registered.resolve(),
+    }),
+  );
+  await registered.promise;
+  const agentLog = testLog('agent');
+  const agent: Agent = cleanup.use(
+    await startAgent({ config: withLoopback(site.agent({ openTimeoutMs: 5_000 })), log: agentLog.log }),
+  );
+  return {
+    ...{ relay, spare: second, connector, agent, records, relayLog, spareLog, agentLog },
+    async open(): Promise<Flow> {
+      const flow = await agent.openFlow({ service: SERVICE, transport: 'tcp', port: 80 });
+      await flow.result();
+      return flow;
+    },
+    /** How the one session travels. */
+    path: async () => (await agent.status()).sessions[0]?.path,
+    async publish(changes: Partial<Topology>) {
+      site.publish({ ...topology, ...changes });
+      await Promise.all([relay.reload(), connector.reload(), agent.reload()]);
+    },
+  };
+}
+
+function withLoopback<C extends { readonly direct: object }>(config: C): C {
+  return { ...config, direct: { ...config.direct, allowLoopback: true } };
+}
+
+async function echoed({ stream }: Flow, text: string): Promise<string> {
+  await stream.write(Buffer.from(text));
+  let back = '';
+  while (back.length < text.length) {
+    const chunk = await stream.read();
+    if (chunk === null) break;
+    back += Buffer.from(chunk).toString();
+  }
+  return back;
+}
+
+async function listenTcp(): Promise<string> {
+  const server = createServer((socket) => socket.on('error', () => {}).pipe(socket));
+  cleanup.defer(() => void server.close());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
