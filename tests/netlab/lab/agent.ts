@@ -93,7 +93,12 @@ export class Agent {
     return this.process.logs.filter(of).at(-1) as unknown as Verdict;
   }
 
-  /** Waits until the session to the connector of a service travels so; ms since the session was up. */
+  /** A point in its log, for `since`. */
+  now(): number {
+    return this.process.logs.length;
+  }
+
+  /** Waits until the session to the connector of a service travels so, from `since` on; ms since the session was up. */
   async becomes(service: string, path: Verdict['path'], since = 0): Promise<number> {
     const session = await this.#session(service);
     const of = (entry: Json) => isVerdict(entry, session.session) && entry.path === path;

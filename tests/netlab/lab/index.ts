@@ -5,5 +5,5 @@ export { type Lab, startLab } from './lab.ts';
 export type { Echo, Probe, ProbeSocket } from './probe.ts';
 export { scenario } from './scenario.ts';
 export { type AccessKind, access, accessKinds, type Topology } from './topology.ts';
-export { startUsual, usual } from './usual.ts';
+export { startDirect, startUsual, usual } from './usual.ts';
 export { startZtna, type Ztna } from './ztna.ts';
