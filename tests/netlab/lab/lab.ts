@@ -94,7 +94,9 @@ export class Lab implements AsyncDisposable {
         `${word} saddr { ${a.join(', ')} } ${word} daddr { ${b.join(', ')} }`,
         `${word} saddr { ${b.join(', ')} } ${word} daddr { ${a.join(', ')} }`,
       ];
-      return a.length > 0 && b.length > 0 ? both.map((match) => `${match} ${drop(lossPercent, 'apart')}`) : [];
+      return a.length > 0 && b.length > 0
+        ? both.map((match) => `${match} ${drop(lossPercent, 'apart')}`)
+        : [];
     });
     const chain = ['type filter hook forward priority 0;', ...lines].join('\n');
     const table = `table inet ${one}-${other} {\ncounter apart {}\nchain apart {\n${chain}\n}\n}`;

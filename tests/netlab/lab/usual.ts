@@ -1,6 +1,6 @@
 import type { Agent, AgentOptions } from './agent.ts';
-import type { Echo } from './probe.ts';
 import type { Lab } from './lab.ts';
+import type { Echo } from './probe.ts';
 import { access, type Host, type Network, type Topology } from './topology.ts';
 import { startZtna, type Ztna, type ZtnaOptions } from './ztna.ts';
 
@@ -48,10 +48,7 @@ export interface Direct {
 }
 
 /** As `startUsual`, and waits until the session to `server` is on a direct path with flows over it. */
-export async function startDirect(
-  lab: Lab,
-  options: Parameters<typeof startUsual>[1] = {},
-): Promise<Direct> {
+export async function startDirect(lab: Lab, options: Parameters<typeof startUsual>[1] = {}): Promise<Direct> {
   const { ztna, agent } = await startUsual(lab, options);
   const tcp = await agent.echo('server', 'tcp', { size: 10_000, everyMs: 20 });
   const udp = await agent.echo('server', 'udp', { everyMs: 10 });
