@@ -18,8 +18,8 @@ scenario(
     const back = await alive();
 
     console.log(`direct path dies: ${JSON.stringify(gaps)}; back to direct: ${JSON.stringify(back)}`);
-    expect(gaps.tcpMs).toBeLessThan(2_000);
-    expect(gaps.udpMs).toBeLessThan(2_000);
+    expect(gaps.tcpMs).toBeLessThan(5_000);
+    expect(gaps.udpMs).toBeLessThan(5_000);
     expect(back.tcpMs).toBeLessThan(1_000);
     expect((await tcp.stats()).ended).toBeUndefined();
   },
