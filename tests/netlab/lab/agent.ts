@@ -1,6 +1,10 @@
+import { fileURLToPath } from 'node:url';
+import type { AgentReport, ComponentReport, SessionStatus } from '@ztna/link';
 import type { Lab } from './lab.ts';
 import type { Echo } from './probe.ts';
 import { type Json, type LabProcess, patienceMs } from './process.ts';
+
+const cli = fileURLToPath(new URL('../../../apps/cli/src/main.ts', import.meta.url));
 
 export interface AgentOptions {
   /** Services to forward; all by default. */
@@ -93,12 +97,52 @@ export class Agent {
     return this.process.logs.filter(of).at(-1) as unknown as Verdict;
   }
 
-  /** Waits until the session to the connector of a service travels so; ms since the session was up. */
+  /** A point in its log, for `since`. */
+  now(): number {
+    return this.process.logs.length;
+  }
+
+  /** Waits until the session to the connector of a service travels so, from `since` on; ms since the session was up. */
   async becomes(service: string, path: Verdict['path'], since = 0): Promise<number> {
     const session = await this.#session(service);
     const of = (entry: Json) => isVerdict(entry, session.session) && entry.path === path;
     const found = await this.process.logged(of, { what: `${path} to ${service}` }, since);
     return Date.parse(`${found.time}`) - Date.parse(`${session.time}`);
+  }
+
+  /**
+   * Waits until the session is direct; `since` is a moment at which it may have been. `stayed` when it never left,
+   * else ms since it left.
+   */
+  async returns(service: string, since: number): Promise<number | 'stayed'> {
+    const { path } = await this.session(service);
+    const { session } = await this.#session(service);
+    const left = this.process.logs.slice(since).find((entry) => isVerdict(entry, session));
+    if (left === undefined && path?.path === 'direct') return 'stayed';
+    const back = await this.process.logged(
+      (entry) => isVerdict(entry, session) && entry.path === 'direct',
+      { what: `direct to ${service} again` },
+      since,
+    );
+    return left === undefined ? 0 : Date.parse(`${back.time}`) - Date.parse(`${left.time}`);
+  }
+
+  /** What `ztna status --json` says of the agent. */
+  async status(): Promise<AgentReport> {
+    // Exits with 1 when something has a problem: components of other hosts are asked as well.
+    const said = await this.#lab.run(this.host, `'${process.execPath}' '${cli}' status --json || true`);
+    const { components } = JSON.parse(said) as { components: ComponentReport[] };
+    const report = components.find((one) => one.component === 'agent' && one.id.endsWith(`/${this.host}`));
+    if (!report) throw new Error(`nothing answers to ztna status on ${this.host}`);
+    return report as AgentReport;
+  }
+
+  /** What `ztna status` says of its session to the connector of a service. */
+  async session(service: string): Promise<SessionStatus> {
+    const { session } = await this.#session(service);
+    const found = (await this.status()).sessions.find((one) => one.session === session);
+    if (!found) throw new Error(`ztna status on ${this.host} does not know the session to ${service}`);
+    return found;
   }
 
   /** The last session to the connector of a service. */

@@ -23,7 +23,12 @@ const steps = 100_000;
 
 function rule(lossPercent: number): string[] {
   if (lossPercent <= 0) return [];
-  if (lossPercent >= 100) return ['counter name lost drop'];
+  const chance = lossPercent >= 100 ? '' : 'meta protocol { ip, ip6 } ';
+  return [`${chance}${drop(lossPercent, 'lost')}`];
+}
+
+/** What drops such a share of the packets that come so far in a rule, and counts them. */
+export function drop(lossPercent: number, counter: string): string {
   const below = Math.round((lossPercent / 100) * steps);
-  return [`meta protocol { ip, ip6 } numgen random mod ${steps} < ${below} counter name lost drop`];
+  return `${lossPercent >= 100 ? '' : `numgen random mod ${steps} < ${below} `}counter name ${counter} drop`;
 }

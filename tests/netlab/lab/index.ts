@@ -4,6 +4,6 @@ export { behaviourOf, openReflectors } from './behaviour.ts';
 export { type Lab, startLab } from './lab.ts';
 export type { Echo, Probe, ProbeSocket } from './probe.ts';
 export { scenario } from './scenario.ts';
-export { type AccessKind, access, accessKinds, type Topology } from './topology.ts';
-export { startUsual, usual } from './usual.ts';
+export { type AccessKind, access, accessKinds, type Network, type Topology } from './topology.ts';
+export { startDirect, startUsual, usual } from './usual.ts';
 export { startZtna, type Ztna } from './ztna.ts';

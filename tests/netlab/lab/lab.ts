@@ -1,6 +1,6 @@
 import { Bridge } from './bridge.ts';
 import { buildScript, isSilent, outerAddress, routesOf, rules } from './build.ts';
-import { type Impairment, impairment } from './impair.ts';
+import { drop, type Impairment, impairment } from './impair.ts';
 import { routerRules } from './nat.ts';
 import { type Attachment, internet, type Plan, planOf } from './plan.ts';
 import { Probe } from './probe.ts';
@@ -85,17 +85,27 @@ export class Lab implements AsyncDisposable {
     return this.impair(node, {});
   }
 
-  /** Nothing passes between two nodes through the internet, whatever they try; others reach both. */
-  async separate(one: string, other: string): Promise<void> {
+  /** Nothing, or with a share as `lossPercent` not all, passes between two nodes through the internet; others reach both. */
+  async separate(one: string, other: string, { lossPercent = 100 }: Impairment = {}): Promise<void> {
     const lines = (['ipv4', 'ipv6'] as const).flatMap((family) => {
-      const [a, b] = [this.#attachment(one)[family]?.address, this.#attachment(other)[family]?.address];
+      const [a, b] = [this.#outside(one, family), this.#outside(other, family)];
       const word = family === 'ipv4' ? 'ip' : 'ip6';
-      return a && b
-        ? [`${word} saddr ${a} ${word} daddr ${b} drop`, `${word} saddr ${b} ${word} daddr ${a} drop`]
+      const both = [
+        `${word} saddr { ${a.join(', ')} } ${word} daddr { ${b.join(', ')} }`,
+        `${word} saddr { ${b.join(', ')} } ${word} daddr { ${a.join(', ')} }`,
+      ];
+      return a.length > 0 && b.length > 0
+        ? both.map((match) => `${match} ${drop(lossPercent, 'apart')}`)
         : [];
     });
     const chain = ['type filter hook forward priority 0;', ...lines].join('\n');
-    await this.#space.run(rules(internet, `table inet ${one}-${other} {\nchain apart {\n${chain}\n}\n}`));
+    const table = `table inet ${one}-${other} {\ncounter apart {}\nchain apart {\n${chain}\n}\n}`;
+    await this.#space.run(rules(internet, `${gone(one, other)}\n${table}`));
+  }
+
+  /** Ends `separate` of the same two. */
+  async rejoin(one: string, other: string): Promise<void> {
+    await this.#space.run(rules(internet, gone(one, other)));
   }
 
   /** What the node's link dropped since the last change, both directions. */
@@ -164,9 +174,23 @@ export class Lab implements AsyncDisposable {
     ]);
   }
 
+  /** Addresses by which the internet knows what is behind a node. */
+  #outside(node: string, family: 'ipv4' | 'ipv6'): string[] {
+    const own = this.#attachment(node)[family]?.address;
+    const lan = this.#plan.lans.find(({ name }) => name === node);
+    const inner = lan?.network.translation === 'none' || family === 'ipv6' ? lan?.[family]?.cidr : undefined;
+    return [own, inner].filter((address) => address !== undefined);
+  }
+
   #attachment(node: string): Attachment {
     const attachment = this.#active.get(node);
     if (!attachment) throw new Error(`there is no host or network ${node}`);
     return attachment;
   }
+}
+
+/** Removes what `separate` made, if it is there. */
+function gone(one: string, other: string): string {
+  const table = `table inet ${one}-${other}`;
+  return `${table} {}\ndelete ${table}`;
 }

@@ -114,6 +114,11 @@ export class Echo {
     if (alive) throw new Error('the echo was to be silent, and is answered');
   }
 
+  /** `longestGapMs` counts from now on. Gives the statistics so far. */
+  async fresh(): Promise<EchoStats> {
+    return (await this.#probe.ask('echoFresh', { echo: this.#echo })) as unknown as EchoStats;
+  }
+
   async stop(): Promise<EchoStats> {
     const stats = await this.stats();
     await this.#probe.ask('echoStop', { echo: this.#echo });

@@ -17,6 +17,10 @@ export interface ZtnaOptions {
   readonly intermediates: readonly string[];
   readonly connectors: readonly string[];
   readonly agents: readonly string[];
+  /** `direct` of the policy; by default `allow`. */
+  readonly direct?: 'allow' | 'deny' | 'require';
+  /** The site's connectors show private addresses. */
+  readonly showPrivateAddresses?: boolean;
   /** Part of the configuration of every component of a role. */
   readonly config?: { readonly intermediate?: object; readonly connector?: object; readonly agent?: object };
 }
@@ -146,7 +150,8 @@ export class Ztna {
   }
 }
 
-function documentOf(lab: Lab, { intermediates, connectors, agents }: ZtnaOptions): object {
+function documentOf(lab: Lab, options: ZtnaOptions): object {
+  const { intermediates, connectors, agents, direct = 'allow', showPrivateAddresses = false } = options;
   const local = { allowLocal: true };
   const ports = [
     { transport: 'tcp', port: 80, backend: '127.0.0.1:8080', ...local },
@@ -159,9 +164,9 @@ function documentOf(lab: Lab, { intermediates, connectors, agents }: ZtnaOptions
   ];
   return {
     intermediates: intermediates.map((name) => ({ name, addresses: addresses(name) })),
-    sites: [{ name: 'lab', connectors }],
+    sites: [{ name: 'lab', connectors, showPrivateAddresses }],
     services: connectors.map((name) => ({ name, ports, connectors: [`lab/${name}`] })),
     agents: agents.map((name) => ({ name, subject: name })),
-    policies: [{ name: 'all', who: { subjects: agents }, services: connectors }],
+    policies: [{ name: 'all', who: { subjects: agents }, services: connectors, direct }],
   };
 }

@@ -89,6 +89,13 @@ const actions: Readonly<Record<string, (request: Request) => Promise<object> | o
   async echoAlive({ echo }) {
     return (await echoes.get(Number(echo))?.alive()) ?? {};
   },
+  /** Gaps count from now on; the statistics so far. */
+  echoFresh({ echo }) {
+    const found = echoes.get(Number(echo));
+    const before = found?.stats() ?? {};
+    found?.fresh();
+    return before;
+  },
   echoStop({ echo }) {
     echoes.get(Number(echo))?.stop();
     return {};

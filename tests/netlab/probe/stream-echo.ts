@@ -41,6 +41,10 @@ export class StreamEcho {
     return this.#tally.stats();
   }
 
+  fresh(): void {
+    this.#tally.fresh();
+  }
+
   stop(): void {
     this.#end('stopped');
   }

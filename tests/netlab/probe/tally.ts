@@ -2,7 +2,7 @@
 export interface EchoStats {
   readonly sent: number;
   readonly received: number;
-  /** Longest time without an answer while some was awaited, the present one included. */
+  /** Longest time without an answer, the present one included; since the start or `fresh`. */
   readonly longestGapMs: number;
   readonly lastRttMs: number;
   readonly minRttMs: number;
@@ -52,6 +52,11 @@ export class Tally {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#waiting.push({ from: this.sent, resolve, reject });
     return promise;
+  }
+
+  /** Gaps are measured from now on; one that is under way counts in full. */
+  fresh(): void {
+    this.#longestGap = 0;
   }
 
   end(how: string): void {

@@ -36,6 +36,10 @@ export class UdpEcho {
     return this.#tally.stats();
   }
 
+  fresh(): void {
+    this.#tally.fresh();
+  }
+
   stop(): void {
     clearInterval(this.#timer);
     this.#socket.close();

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { PathInput } from './io.ts';
 import { agent, direct, eth, policy, REMOTE, REMOTE6, ready, SETTINGS, Side } from './testing.ts';
 
 describe('a session', () => {
@@ -225,6 +226,16 @@ describe('a session', () => {
     const outputs = side.take({ type: 'network-changed' });
     expect(outputs).toContainEqual({ type: 'prefer', path: 1 });
     expect(outputs).toContainEqual({ type: 'probe' });
+  });
+
+  it('after a change of network has all its rounds of probes again', () => {
+    const side = ready();
+    const probes = (input: PathInput) => side.take(input).filter(({ type }) => type === 'probe').length;
+    const shown = (port: number) => probes({ type: 'mapped', address: `198.51.100.1:${port}` });
+    for (let port = 1; port < 10; port++) shown(port);
+    expect(shown(10)).toBe(0);
+    expect(probes({ type: 'network-changed' })).toBe(1);
+    expect(shown(11)).toBe(1);
   });
 
   it('does not probe by itself while a direct path is in use', () => {

@@ -37,6 +37,11 @@ export class ProbeSchedule {
     this.#wanted = { at: now, cause };
   }
 
+  /** Another network is another search. The caller knows of it by itself: no peer can bring it about. */
+  refill(): void {
+    this.#tokens = this.#tuning.probeBurst;
+  }
+
   /** A direct path is in use: nothing more by itself. */
   rest(): void {
     this.#repeat = false;

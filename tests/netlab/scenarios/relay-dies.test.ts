@@ -1,0 +1,46 @@
+import { expect } from 'vitest';
+import { scenario, startDirect, usual } from '../lab/index.ts';
+
+scenario(
+  'relay-dies: a direct session needs no intermediate, takes one up again, and falls back on it',
+  usual(),
+  async (lab) => {
+    const { ztna, agent, tcp, udp, alive, quiet } = await startDirect(lab);
+
+    const silent = agent.process.logged(
+      ({ msg }) => msg === 'connecting to intermediate',
+      { what: 'looking for another intermediate' },
+      agent.now(),
+    );
+    for (const relay of ['relay1', 'relay2']) await ztna.process(relay).kill();
+    const without = await alive();
+    const page = await agent.fetch('server', '/bytes/1000000');
+    const another = await agent.echo('server', 'tcp');
+    await another.alive();
+    await silent;
+    const long = await alive();
+    expect(page).toMatchObject({ exit: 0, bytes: 1_000_000 });
+
+    await quiet();
+    const connected = agent.event('intermediate.connected');
+    const relay = await ztna.startIntermediate('relay1');
+    await connected;
+    await relay.logged(({ msg }) => msg === 'session attached', { what: 'carrying the session again' });
+    const again = await alive();
+    expect((await agent.path('server')).path).toBe('direct');
+
+    await quiet();
+    const before = agent.now();
+    await lab.separate('home', 'office');
+    await agent.becomes('server', 'relayed', before);
+    const over = await alive();
+
+    const figures = { without, long, again, over, page: Math.round(page.totalMs) };
+    console.log(`relays die under a direct session: ${JSON.stringify(figures)}`);
+    for (const { tcpMs, udpMs } of [without, long, again]) {
+      expect(Math.max(tcpMs, udpMs)).toBeLessThan(1_000);
+    }
+    expect(over.tcpMs).toBeLessThan(5_000);
+    for (const echo of [tcp, udp, another]) expect((await echo.stats()).ended).toBeUndefined();
+  },
+);
