@@ -168,7 +168,11 @@ export class Lab implements AsyncDisposable {
   /** Starts what an attachment needs beyond interfaces. */
   async begin(attachment: Attachment): Promise<void> {
     const { link, wires } = attachment;
-    if (wires) this.#bridges.set(attachment, await Bridge.start(this.#space, wires, link, this.#options.bridgeProgram));
+    if (wires)
+      this.#bridges.set(
+        attachment,
+        await Bridge.start(this.#space, wires, link, this.#options.bridgeProgram),
+      );
     if (link.lossPercent !== undefined) await this.#impair(attachment, link);
   }
 

@@ -152,11 +152,7 @@ export class Ztna {
   }
 }
 
-function documentOf(
-  lab: Lab,
-  { intermediates, connectors, agents }: ZtnaOptions,
-  direct = 'allow',
-): object {
+function documentOf(lab: Lab, { intermediates, connectors, agents }: ZtnaOptions, direct = 'allow'): object {
   const local = { allowLocal: true };
   const ports = [
     { transport: 'tcp', port: 80, backend: '127.0.0.1:8080', ...local },
