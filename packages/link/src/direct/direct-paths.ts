@@ -66,7 +66,9 @@ export class DirectPaths implements Disposable {
   /** The session is up, or its policy changed. `carrier`: the outer connection under its relay path. */
   setPolicy(session: SessionUid, policy: PathPolicy, connection: Connection, carrier: Connection): void {
     const known = this.#sessions.get(session);
-    if (known) return known.input({ type: 'policy', ...policy });
+    const { direct, showPrivateAddresses } = policy;
+    // Cores hand over an output, which is more than a policy: it has a type of its own.
+    if (known) return known.input({ type: 'policy', direct, showPrivateAddresses });
     const { side, clock, log, observe, onDirect } = this.#options;
     const paths = new SessionPaths(connection, {
       ...{ side, policy, clock, log, observe, session },
