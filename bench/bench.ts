@@ -2,6 +2,8 @@ import { Generator } from './load.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { measureCongestion } from './measurements/congestion.ts';
 import type { BenchContext } from './measurements/context.ts';
+import { measureDirect } from './measurements/direct.ts';
+import { measureMoves } from './measurements/direct-moves.ts';
 import { measureFair } from './measurements/fair.ts';
 import { measureIdle } from './measurements/idle.ts';
 import { Plain } from './measurements/plain.ts';
@@ -14,6 +16,8 @@ import { selects } from './select.ts';
 export interface BenchOptions {
   /** Names, or beginnings of names that end with `.` or `*`; empty means all. */
   readonly only: readonly string[];
+  /** What needs hosts of the network lab, and nothing else. */
+  readonly netlab: boolean;
   readonly seconds: number;
   readonly repeat: number;
   /** Length of a soak. */
@@ -36,7 +40,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const wants = (name: string) => !options.signal.aborted && selects(options.only, name);
   const context: BenchContext = {
     ...options,
-    generator: new Generator(options.say),
+    generator: Generator.build(options.say),
     wants,
     run: async (name, measure, names = [name]) => {
       if (!names.some(wants)) return;
@@ -54,6 +58,11 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
       options.say(`${result.name}: ${result.median} ${result.unit}`);
     },
   };
+  if (options.netlab) {
+    await measureDirect(context);
+    await measureMoves(context);
+    return { machine, results, failed };
+  }
   const plain = new Plain(context);
   await measureRelay(context, plain);
   await measureSession(context, plain);

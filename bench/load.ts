@@ -50,10 +50,18 @@ export type Parameters = Readonly<Record<string, string | number>>;
 
 /** The native load generator: a JavaScript one would measure itself. */
 export class Generator {
-  readonly #file: string;
+  /** The program. */
+  readonly file: string;
+  /** Words before its command, which run it elsewhere. */
+  readonly #into: readonly string[];
+
+  private constructor(file: string, into: readonly string[]) {
+    this.file = file;
+    this.#into = into;
+  }
 
   /** Builds it when its sources have changed; `say` tells that this takes a while. @throws Error. */
-  constructor(say: (line: string) => void) {
+  static build(say: (line: string) => void): Generator {
     const target = process.env.CARGO_TARGET_DIR ?? join(native, 'target');
     const host = /^host: (.*)$/m.exec(execFileSync('rustc', ['-vV'], { encoding: 'utf8' }))?.[1] ?? '';
     // With --target as napi builds the addon, so that both share what is compiled.
@@ -65,12 +73,17 @@ export class Generator {
       stdio: ['ignore', 2, 2],
     });
     if (built.status !== 0) throw new Error('the load generator could not be built (see above)');
-    this.#file = join(target, host, 'release/ztna-load');
+    return new Generator(join(target, host, 'release/ztna-load'), []);
+  }
+
+  /** The same on another host: `into` are the words that run a command there. */
+  on(into: readonly string[]): Generator {
+    return new Generator(this.file, into);
   }
 
   /** Starts a role that runs until it is disposed, and gives the line with which it says it is ready. */
   async serve(name: string, role: string, parameters: Parameters): Promise<{ role: Role; ready: string }> {
-    const process = await Role.start(name, this.#file, [role, ...words(parameters)]);
+    const process = await Role.start(name, this.file, [role, ...words(parameters)], { into: this.#into });
     return { role: process, ready: await process.line() };
   }
 
@@ -81,7 +94,8 @@ export class Generator {
   /** A blast that is under way when this resolves. Its figures come once it is over. */
   async start(parameters: Parameters): Promise<AsyncDisposable & { readonly blast: Promise<Blast> }> {
     const args = ['blast', ...words({ ...parameters, say: 1 })];
-    const process = await Role.start('greedy', this.#file, args);
+    const options = { into: this.#into };
+    const process = await Role.start('greedy', this.file, args, options);
     await process.line();
     const blast = process.line(60_000).then((line) => JSON.parse(line) as Blast);
     blast.catch(() => undefined);
@@ -105,7 +119,8 @@ export class Generator {
   }
 
   async #run(role: string, parameters: Parameters, options = {}): Promise<unknown> {
-    await using process = await Role.start(role, this.#file, [role, ...words(parameters)], options);
+    const args = [role, ...words(parameters)];
+    await using process = await Role.start(role, this.file, args, { ...options, into: this.#into });
     return JSON.parse(await process.line(60_000));
   }
 }

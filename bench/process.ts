@@ -11,6 +11,20 @@ const TICK_MS = 10;
 /** Whether measured processes may have the scheduler's round-robin class: other work then disturbs less. */
 export const realtime = canUseRealtime();
 
+/** Words before a command by which it gets it, if it may. */
+export const realtimeWords: readonly string[] = realtime ? ['chrt', '-r', '1'] : [];
+
+export interface RoleOptions {
+  readonly background?: boolean;
+  readonly into?: readonly string[];
+}
+
+/** Something that uses CPU, and how much so far. */
+export interface Measurable {
+  readonly name: string;
+  readonly cpuMs: number;
+}
+
 /** A process that takes part in a measurement. */
 export class Role implements AsyncDisposable {
   readonly name: string;
@@ -33,17 +47,17 @@ export class Role implements AsyncDisposable {
   }
 
   /**
-   * Starts `command` as a process of its own; in the `background` it gets what time the others leave.
+   * Starts `command` as a process of its own; in the `background` it gets what time the others leave. The words of
+   * `into` run it elsewhere.
    * @throws Error when it cannot be started.
    */
   static async start(
     name: string,
     command: string,
     args: readonly string[],
-    { background = false } = {},
+    { background = false, into = [] }: RoleOptions = {},
   ): Promise<Role> {
-    const prefix = realtime && !background ? ['chrt', '-r', '1'] : [];
-    const [file = command, ...rest] = [...prefix, command, ...args];
+    const [file = command, ...rest] = [...(background ? [] : realtimeWords), ...into, command, ...args];
     const child = spawn(file, rest, { stdio: 'pipe' });
     await new Promise((resolve, reject) => child.once('spawn', resolve).once('error', reject));
     return new Role(name, child);
@@ -103,7 +117,7 @@ export interface Effort {
  * counts while they measure: their start and end cost the roles next to nothing.
  */
 export async function withCpu<T extends Effort>(
-  roles: readonly Role[],
+  roles: readonly Measurable[],
   run: () => Promise<readonly T[]>,
   together = false,
 ): Promise<[readonly T[], CpuUse]> {
@@ -121,7 +135,7 @@ function sum(values: readonly number[]): number {
 }
 
 /** User and system time of a process so far; 0 where the system does not tell. */
-function cpuMs(pid: number): number {
+export function cpuMs(pid: number): number {
   try {
     // The command name may hold spaces; fields are counted after it.
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')

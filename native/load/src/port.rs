@@ -3,7 +3,7 @@
 use crate::args::Args;
 use crate::quic::{Link, PREFIX};
 use crate::udp::{self, BATCH, Batch};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -17,8 +17,10 @@ impl Port {
     /// `via=udp remote=…` or `via=quic` with what [`Link::new`] needs; datagrams of `size` fit afterwards.
     pub(crate) fn near(args: &Args, size: usize) -> Result<Self, String> {
         if args.get::<String>("via")? == "udp" {
-            let socket = udp::bind(SocketAddr::from(([127, 0, 0, 1], 0))).map_err(|e| e.to_string())?;
-            socket.connect(args.get::<SocketAddr>("remote")?).map_err(|e| e.to_string())?;
+            let remote: SocketAddr = args.get("remote")?;
+            let any = if remote.is_ipv4() { [0, 0, 0, 0].into() } else { IpAddr::from([0u16; 8]) };
+            let socket = udp::bind(SocketAddr::new(any, 0)).map_err(|e| e.to_string())?;
+            socket.connect(remote).map_err(|e| e.to_string())?;
             return Ok(Self::Udp { socket, inbox: Box::default(), outbox: Box::default() });
         }
         let mut link = Box::new(Link::new(args)?);

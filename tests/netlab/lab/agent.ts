@@ -79,9 +79,10 @@ export class Agent {
     service: string,
     kind: 'tcp' | 'udp',
     more: { everyMs?: number; size?: number } = {},
+    port = 7,
   ): Promise<Echo> {
     const probe = await this.#lab.probe(this.host);
-    return probe.echo(kind, this.address(service, kind, 7).replace(':', ' '), more);
+    return probe.echo(kind, this.address(service, kind, port).replace(':', ' '), more);
   }
 
   /** Resolves when the agent logs this event of its core, from now on or since entry `since`. */

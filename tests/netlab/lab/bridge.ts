@@ -19,8 +19,13 @@ export class Bridge {
     this.#process = process;
   }
 
-  static async start(space: Space, [a, b]: readonly [string, string], link: Link): Promise<Bridge> {
-    const command = await bridgeProgram();
+  static async start(
+    space: Space,
+    [a, b]: readonly [string, string],
+    link: Link,
+    program?: string,
+  ): Promise<Bridge> {
+    const command = program ?? (await bridgeProgram());
     const args = ['bridge', `a=${a}`, `b=${b}`, ...words(link)];
     const process = space.start('wires', { name: `bridge ${a}`, command, args });
     await process.event(({ text }) => text === 'ready', { what: 'ready' });

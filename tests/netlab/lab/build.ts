@@ -87,9 +87,10 @@ function cable({ node, device, above, aboveDevice, wires }: Attachment): string[
   return [pair(device, node, wires[0], 'wires'), pair(aboveDevice, above, wires[1], 'wires')];
 }
 
-/** No packet is larger than the link: loss and delay are to meet packets, not bundles of them. */
+/** No packet is larger than the link, unless it carries bundles: loss and delay are to meet packets. */
 function shape({ node, device, above, aboveDevice, wires, link }: Attachment): Ip[] {
-  const { mtu = 1500 } = link;
+  const { mtu = 1500, bundles = false } = link;
+  const size = bundles ? `mtu ${mtu}` : `mtu ${mtu} gso_max_segs 1`;
   const ends = [
     { node, device },
     { node: above, device: aboveDevice },
@@ -98,7 +99,7 @@ function shape({ node, device, above, aboveDevice, wires, link }: Attachment): I
   const master = above === internet ? [] : [{ node: above, command: `link set ${aboveDevice} master lan` }];
   const up = ends.map((end) => ({
     node: end.node,
-    command: `link set ${end.device} mtu ${mtu} gso_max_segs 1 up`,
+    command: `link set ${end.device} ${size} up`,
   }));
   return [...master, ...up];
 }

@@ -8,13 +8,18 @@ import type { LabProcess, ProcessOptions } from './process.ts';
 import { Space } from './space.ts';
 import type { Topology } from './topology.ts';
 
+export interface LabOptions {
+  /** The program that has role `bridge` (native/load), for links with delay; built when it is not given. */
+  readonly bridgeProgram?: string;
+}
+
 /** Builds the networks of a topology. Dispose it: nothing is left. @throws Error when this machine cannot. */
-export async function startLab(topology: Topology): Promise<Lab> {
+export async function startLab(topology: Topology, options: LabOptions = {}): Promise<Lab> {
   const plan = planOf(topology);
   await using starting = new AsyncDisposableStack();
   const space = starting.use(await Space.open());
   await space.run(buildScript(plan));
-  const lab = new Lab(plan, space);
+  const lab = new Lab(plan, space, options);
   starting.use(lab);
   for (const attachment of plan.attachments) await lab.begin(attachment);
   starting.move();
@@ -23,15 +28,19 @@ export async function startLab(topology: Topology): Promise<Lab> {
 
 /** Networks, routers and hosts that run. Every change is in force when its promise resolves. */
 export class Lab implements AsyncDisposable {
+  /** What can be told about what runs in it, when something went wrong. */
+  readonly tellers: (() => string)[] = [];
   readonly #plan: Plan;
   readonly #space: Space;
   readonly #bridges = new Map<Attachment, Bridge>();
   readonly #probes = new Map<string, Promise<Probe>>();
   readonly #generations = new Map<string, number>();
   readonly #active = new Map<string, Attachment>();
+  readonly #options: LabOptions;
 
-  constructor(plan: Plan, space: Space) {
+  constructor(plan: Plan, space: Space, options: LabOptions = {}) {
     this.#plan = plan;
+    this.#options = options;
     this.#space = space;
     for (const attachment of plan.attachments.toReversed()) this.#active.set(attachment.node, attachment);
   }
@@ -60,6 +69,11 @@ export class Lab implements AsyncDisposable {
   /** Starts a program on a host; it ends with the lab. */
   start(host: string, options: ProcessOptions): LabProcess {
     return this.#space.start(host, options);
+  }
+
+  /** The words by which a program runs on a host when whoever starts it is outside; it ends with the lab. */
+  into(host: string): readonly string[] {
+    return this.#space.into(host);
   }
 
   /** A hand on a host: sockets of that host's network, told what to do from here. */
@@ -108,6 +122,11 @@ export class Lab implements AsyncDisposable {
     await this.#space.run(rules(internet, gone(one, other)));
   }
 
+  /** Ends `separate` of the same two. */
+  async rejoin(one: string, other: string): Promise<void> {
+    await this.#space.run(rules(internet, `delete table inet ${one}-${other}`));
+  }
+
   /** What the node's link dropped since the last change, both directions. */
   async lost(node: string): Promise<{ readonly up: number; readonly down: number }> {
     const { device, above, aboveDevice } = this.#attachment(node);
@@ -153,13 +172,17 @@ export class Lab implements AsyncDisposable {
   /** How to look around by hand: a shell command for each node. */
   enter(): Readonly<Record<string, string>> {
     const nodes = [internet, ...this.#plan.lans.map(({ name }) => name), ...this.#plan.hosts];
-    return Object.fromEntries(nodes.map((node) => [node, this.#space.enter(node)]));
+    return Object.fromEntries(nodes.map((node) => [node, this.#space.into(node).join(' ')]));
   }
 
   /** Starts what an attachment needs beyond interfaces. */
   async begin(attachment: Attachment): Promise<void> {
     const { link, wires } = attachment;
-    if (wires) this.#bridges.set(attachment, await Bridge.start(this.#space, wires, link));
+    if (wires)
+      this.#bridges.set(
+        attachment,
+        await Bridge.start(this.#space, wires, link, this.#options.bridgeProgram),
+      );
     if (link.lossPercent !== undefined) await this.#impair(attachment, link);
   }
 

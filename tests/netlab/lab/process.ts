@@ -84,8 +84,13 @@ export class LabProcess implements AsyncDisposable {
     return this.#find(this.logs, since, is, deadline);
   }
 
+  /** The process that signals go to; undefined when it is gone. */
+  get target(): number | undefined {
+    return this.#target ? this.#target(this.pid) : this.pid;
+  }
+
   signal(signal: NodeJS.Signals): void {
-    const pid = this.#target ? this.#target(this.pid) : this.pid;
+    const pid = this.target;
     if (pid === undefined || this.#end !== undefined) throw new Error(`${this.name} is not running`);
     process.kill(pid, signal);
     // nsenter stops itself when what it runs is stopped, and would not see that go on, or end.

@@ -1,4 +1,4 @@
-import { test } from 'vitest';
+import { onTestFailed, test } from 'vitest';
 import { type Lab, startLab } from './lab.ts';
 import { Space } from './space.ts';
 import type { Topology } from './topology.ts';
@@ -37,6 +37,7 @@ export function scenario(
     const reason = await obstacle;
     if (reason !== undefined) context.skip(reason);
     await using lab = await startLab(topology);
+    onTestFailed(() => console.error(lab.tellers.map((tell) => tell()).join('\n')));
     if (!keeps) return await run(lab);
     await run(lab).catch((error: unknown) => console.error(error));
     await hold(name, lab);

@@ -98,9 +98,9 @@ export class Space implements AsyncDisposable {
     await Promise.all([...this.#processes].map((process) => process.ended));
   }
 
-  /** For `nsenter`, by hand as well. */
-  enter(host: string): string {
-    return `nsenter ${this.#enter(host, []).join(' ')}`;
+  /** Words before a command that run it on a host; by themselves, a shell. */
+  into(host: string): readonly string[] {
+    return ['nsenter', ...this.#enter(host, [])];
   }
 
   #enter(host: string | undefined, command: readonly string[]): string[] {

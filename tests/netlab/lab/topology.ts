@@ -26,6 +26,8 @@ export interface Link {
   readonly rateMbps?: number;
   /** Packets under way in one direction; more are dropped. */
   readonly queuePackets?: number;
+  /** The kernel may send bundles of packets (GSO) over it, as a network card does: for measuring throughput. */
+  readonly bundles?: boolean;
 }
 
 /** A local network with its router. */

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { onTestFailed } from 'vitest';
 import { makePki, type TestIdentity, type TestPki } from '../../e2e/support/pki.ts';
 import { Agent, type AgentOptions } from './agent.ts';
 import type { Lab } from './lab.ts';
@@ -21,6 +20,10 @@ export interface ZtnaOptions {
   readonly direct?: 'allow' | 'deny' | 'require';
   /** The site's connectors show private addresses. */
   readonly showPrivateAddresses?: boolean;
+  /** The service is served by others than `ztna backend`, on the ports of the connector's host that it would have. */
+  readonly ownBackends?: boolean;
+  /** Words before the command of each component. */
+  readonly prefix?: readonly string[];
   /** Part of the configuration of every component of a role. */
   readonly config?: { readonly intermediate?: object; readonly connector?: object; readonly agent?: object };
 }
@@ -37,10 +40,11 @@ export async function startZtna(lab: Lab, options: ZtnaOptions): Promise<Ztna> {
   for (const name of options.agents) identities.set(name, await pki.issue('agent', name));
   pki.sign(documentOf(lab, options));
   const ztna = new Ztna(lab, options, pki, identities);
-  onTestFailed(() => console.error(ztna.story()));
+  lab.tellers.push(() => ztna.story());
   await Promise.all([
     ...options.intermediates.map((name) => ztna.startIntermediate(name)),
-    ...options.connectors.flatMap((name) => [ztna.startBackend(name), ztna.startConnector(name)]),
+    ...(options.ownBackends ? [] : options.connectors.map((name) => ztna.startBackend(name))),
+    ...options.connectors.map((name) => ztna.startConnector(name)),
   ]);
   return ztna;
 }
@@ -109,6 +113,11 @@ export class Ztna {
     return new Agent(this.#lab, host, process);
   }
 
+  /** Says anew, by policy, what direct paths may do; running components take it up. */
+  setDirect(direct: 'allow' | 'deny' | 'require'): void {
+    this.#pki.sign(documentOf(this.#lab, { ...this.#options, direct }));
+  }
+
   /** The process of the component on a host, the last one that was started. */
   process(host: string): LabProcess {
     const process = this.#processes.findLast(({ name }) => name === host);
@@ -126,11 +135,8 @@ export class Ztna {
   }
 
   #start(host: string, args: readonly string[], prefix = ''): LabProcess {
-    const started = this.#lab.start(host, {
-      name: `${prefix}${host}`,
-      command: process.execPath,
-      args: [cli, ...args],
-    });
+    const [command = '', ...words] = [...(this.#options.prefix ?? []), process.execPath, cli, ...args];
+    const started = this.#lab.start(host, { name: `${prefix}${host}`, command, args: words });
     this.#processes.push(started);
     return started;
   }

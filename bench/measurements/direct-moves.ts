@@ -1,0 +1,102 @@
+// switch.*, fallback.*: what moving between relay and direct path costs, between hosts of the network lab.
+import type { Blast } from '../load.ts';
+import { NetlabBed } from '../netlab.ts';
+import { withCpu } from '../process.ts';
+import { type BenchContext, times } from './context.ts';
+
+const switchNames = ['switch.loss', 'switch.flows'];
+const fallbackNames = ['fallback.time', 'fallback.time.tcp'];
+export const moveNames: readonly string[] = [...switchNames, ...fallbackNames];
+
+/** Of the datagrams while the session moves: there and back, each second. */
+const RATE = 5_000;
+const SIZE = 1_000;
+const BLAST_SECONDS = 8;
+/** TCP flows beside them, each with a record of a kilobyte at this pace. */
+const FLOWS = 8;
+const RECORD = { everyMs: 5, size: 1_000 };
+/** Time between two questions of an echo whose gap is measured. */
+const GAP = { everyMs: 2, size: 64 };
+
+export async function measureMoves(context: BenchContext): Promise<void> {
+  await context.run('switch', () => switches(context), switchNames);
+  await context.run('fallback', () => fallbacks(context), fallbackNames);
+}
+
+async function switches(context: BenchContext): Promise<void> {
+  await using bed = await NetlabBed.start(context.generator);
+  const lost: number[] = [];
+  const flowsLost: number[] = [];
+  const without: number[] = [];
+  const [, cpu] = await withCpu(bed.roles, () =>
+    times(context.repeat, async () => {
+      without.push(lossOf(await blast(bed, BLAST_SECONDS / 4)));
+      const moved = await moveUnderLoad(bed);
+      lost.push(lossOf(moved.blast));
+      flowsLost.push(moved.flowsLost);
+      return moved.blast;
+    }),
+  );
+  const notes = { moves: 3, datagrams: RATE * BLAST_SECONDS, lossWithoutMoves: Math.max(...without) };
+  context.report({ name: 'switch.loss', unit: '%', samples: lost, cpu, notes });
+  context.report({ name: 'switch.flows', unit: 'flows', samples: flowsLost, notes: { of: FLOWS } });
+}
+
+/** By policy: relay to direct, back to the relay, and to direct again, while datagrams and TCP flows go on. */
+async function moveUnderLoad(bed: NetlabBed): Promise<{ blast: Blast; flowsLost: number }> {
+  bed.ztna.setDirect('deny');
+  await bed.restartAgent();
+  await bed.use();
+  await bed.becomes('relayed');
+  const flows = await Promise.all(Array.from({ length: FLOWS }, () => bed.echo('tcp', RECORD)));
+  await Promise.all(flows.map((flow) => flow.alive()));
+  let isOver = false;
+  const load = blast(bed, BLAST_SECONDS).finally(() => {
+    isOver = true;
+  });
+  load.catch(() => undefined);
+  for (const [direct, path] of [
+    ['allow', 'direct'],
+    ['deny', 'relayed'],
+    ['allow', 'direct'],
+  ] as const) {
+    await bed.moves(path, () => bed.ztna.setDirect(direct));
+    await Promise.all(flows.map((flow) => flow.alive()));
+  }
+  if (isOver) throw new Error(`the load was over before the session had moved three times`);
+  const stats = await Promise.all(flows.map((flow) => flow.alive().catch(() => flow.stats())));
+  const found = await load;
+  await Promise.all(flows.map((flow) => flow.stop()));
+  return { blast: found, flowsLost: stats.filter(({ ended }) => ended !== undefined).length };
+}
+
+function blast(bed: NetlabBed, seconds: number): Promise<Blast> {
+  return bed.near.blast({
+    ...{ via: 'udp', remote: bed.address('udp'), mode: 'echo' },
+    ...{ size: SIZE, rate: RATE, seconds },
+  });
+}
+
+function lossOf({ sent, received }: Blast): number {
+  return 100 * (1 - received / sent);
+}
+
+/** The direct path carries nothing from one moment to the next, and nobody is told. */
+async function fallbacks(context: BenchContext): Promise<void> {
+  await using bed = await NetlabBed.start(context.generator);
+  const udpGaps: number[] = [];
+  const tcpGaps: number[] = [];
+  for (let i = 0; i < context.repeat * 3; i++) {
+    await bed.restartAgent();
+    await bed.goDirect();
+    const [udp, tcp] = await Promise.all([bed.echo('udp', GAP), bed.echo('tcp', GAP)]);
+    await Promise.all([udp.alive(), tcp.alive()]);
+    await bed.moves('relayed', () => bed.cutDirect());
+    await Promise.all([udp.alive(), tcp.alive()]);
+    udpGaps.push((await udp.stop()).longestGapMs);
+    tcpGaps.push((await tcp.stop()).longestGapMs);
+    await bed.mendDirect();
+  }
+  context.report({ name: 'fallback.time', unit: 'ms', samples: udpGaps });
+  context.report({ name: 'fallback.time.tcp', unit: 'ms', samples: tcpGaps });
+}
