@@ -178,7 +178,7 @@ export class OuterLinks {
       input({ type: `outer-${type}`, connection: key });
     };
     void connection.closed.then((info) => {
-      onObserved?.(identity.id, undefined);
+      onObserved?.(identity.id, this.#observedElsewhere(link));
       this.#lose(link, closeReason(info), peerCode(info));
     });
     connection.accept();
@@ -196,6 +196,13 @@ export class OuterLinks {
       onEnd: () => connection.close(),
     });
     input({ type: 'outer-connected', connection: key, identity });
+  }
+
+  /** What another connection to the same intermediate says: a link that moved has two for a moment. */
+  #observedElsewhere(ended: Link): string | undefined {
+    const others = [...this.#links.values()].filter((link) => link !== ended && link.to.id === ended.to.id);
+    const living = others.map(({ connection }) => connection).filter((other) => other?.isClosed === false);
+    return living.find((other) => other?.observedAddress !== undefined)?.observedAddress;
   }
 
   #disconnect(key: ConnectionKey, error: WireError) {

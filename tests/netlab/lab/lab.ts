@@ -122,11 +122,6 @@ export class Lab implements AsyncDisposable {
     await this.#space.run(rules(internet, gone(one, other)));
   }
 
-  /** Ends `separate` of the same two. */
-  async rejoin(one: string, other: string): Promise<void> {
-    await this.#space.run(rules(internet, `delete table inet ${one}-${other}`));
-  }
-
   /** What the node's link dropped since the last change, both directions. */
   async lost(node: string): Promise<{ readonly up: number; readonly down: number }> {
     const { device, above, aboveDevice } = this.#attachment(node);
