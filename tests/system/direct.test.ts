@@ -30,6 +30,9 @@ describe('a session between processes that reach each other', () => {
     expect(await echoed(flow, 'without it')).toBe('without it');
     expect(await echoed(await s.open(), 'another flow')).toBe('another flow');
     expect(await s.path()).toMatchObject({ path: 'direct' });
+    const told = s.agentLog.lines.filter(({ event }) => event === 'path.verdict');
+    expect(told.map(({ path }) => path)).toContain('direct');
+    expect(JSON.stringify(told), 'no addresses of peers in the log').not.toContain(s.connector.listen);
   }, 60_000);
 
   it('goes back to the relay when a new snapshot denies it, and the flow does not notice', async () => {

@@ -20,7 +20,13 @@ import {
 import type { Endpoint } from '@ztna/quic';
 import { type CoreShell, type Logger, runCore } from '@ztna/runtime';
 import type { AgentConfig } from '@ztna/runtime/config';
-import { AgentCore, type AgentInput, type AgentOutput, type PeerIdentity } from '@ztna/session';
+import {
+  AgentCore,
+  type AgentInput,
+  type AgentOutput,
+  type PathVerdict,
+  type PeerIdentity,
+} from '@ztna/session';
 import type { AgentService, IntermediateEntry } from '@ztna/wire';
 import type { Flow } from './flows/flow.ts';
 import { FlowTable } from './flows/flow-table.ts';
@@ -53,6 +59,8 @@ export interface Agent extends AsyncDisposable {
   /** Reads certificate, trust and snapshot again; what was in force stays if they cannot be used. */
   reload(): Promise<void>;
   status(): Promise<AgentStatus>;
+  /** How each session that is up travels. */
+  pathVerdicts(): readonly PathVerdict[];
 }
 
 export interface AgentOptions {
@@ -188,6 +196,10 @@ class RunningAgent implements Agent {
 
   async reload(): Promise<void> {
     await this.#reloader?.reload();
+  }
+
+  pathVerdicts(): readonly PathVerdict[] {
+    return this.#direct.verdicts();
   }
 
   async status(): Promise<AgentStatus> {

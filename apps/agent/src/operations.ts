@@ -1,4 +1,4 @@
-import { SOFTWARE_VERSION } from '@ztna/link';
+import { gaugePaths, SOFTWARE_VERSION } from '@ztna/link';
 import { parseListenAddress } from '@ztna/runtime';
 import type { Agent } from './agent.ts';
 
@@ -24,6 +24,7 @@ export async function serveAgentOperations(agent: Agent): Promise<AsyncDisposabl
     help: 'Open flows',
     collect: async (gauge) => gauge.set((await agent.status()).flows),
   });
+  gaugePaths(metrics, () => agent.pathVerdicts());
   const readiness = () => {
     const reasons = agent.connected ? [] : ['no intermediate is connected'];
     return { ready: reasons.length === 0, reasons };

@@ -6,6 +6,7 @@ import {
   coreClock,
   DirectPaths,
   directRanges,
+  gaugePaths,
   innerServerTransport,
   localInfo,
   Outages,
@@ -139,6 +140,7 @@ class RunningConnector implements Connector {
       observe: (output) => this.#observe(output),
       onDirect: (session, inUse) => input({ type: 'direct', session, inUse }),
     });
+    gaugePaths(this.#metrics, () => this.#direct.verdicts());
     this.#inner = this.#makeInner(input);
     this.#flows = new Flows({
       endpoint: this.#endpoint,

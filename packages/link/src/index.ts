@@ -17,7 +17,7 @@ export { SecondObserver, type SecondObserverOptions } from './direct/second-obse
 export { endOrderly } from './end.ts';
 export { warnOfExposedKeys } from './exposed-keys.ts';
 export { localInfo, SOFTWARE_VERSION } from './local-info.ts';
-export { observeCore, shared } from './metrics.ts';
+export { gaugePaths, observeCore, shared } from './metrics.ts';
 export { Outages } from './outages.ts';
 export { OuterLinks, type OuterLinksOptions } from './outer-links.ts';
 export {

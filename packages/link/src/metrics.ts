@@ -2,7 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Endpoint } from '@ztna/quic';
 import type { Logger } from '@ztna/runtime';
 import type { Metrics } from '@ztna/runtime/metrics';
-import type { CountOutput, EventOutput } from '@ztna/session';
+import type { CountOutput, EventOutput, PathVerdict } from '@ztna/session';
 
 /** Sampling of the event loop's lag, in ms. */
 const RESOLUTION_MS = 10;
@@ -71,4 +71,17 @@ export function shared<T>(ask: () => Promise<T>): () => Promise<T> {
     });
     return underWay;
   };
+}
+
+/** How many sessions travel how, and why not better. */
+export function gaugePaths(metrics: Pick<Metrics, 'gauge'>, verdicts: () => readonly PathVerdict[]): void {
+  metrics.gauge({
+    name: 'session_paths',
+    help: 'Sessions by path (direct, relayed, waiting, none) and by the reason why it is not a better one',
+    labels: ['path', 'reason'],
+    collect(gauge) {
+      gauge.reset();
+      for (const { path, reason = '' } of verdicts()) gauge.inc({ path, reason });
+    },
+  });
 }

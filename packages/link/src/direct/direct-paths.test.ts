@@ -1,6 +1,6 @@
 import { pcp, SimulatedGateway } from '@ztna/portmap/testing';
 import type { QuicStream } from '@ztna/quic';
-import type { CountOutput, EventOutput, PathPolicy, PathVerdict } from '@ztna/session';
+import type { CountOutput, PathPolicy, PathVerdict } from '@ztna/session';
 import type { SessionUid } from '@ztna/wire';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { coreClock } from '../clock.ts';
@@ -283,7 +283,7 @@ function side(
 ) {
   const { endpoint, inner, carrier } = pair[side];
   const { log, lines } = testLog();
-  const outputs: (EventOutput | CountOutput)[] = [];
+  const outputs: CountOutput[] = [];
   const direct: boolean[] = [];
   let asked = 0;
   const paths = new DirectPaths({

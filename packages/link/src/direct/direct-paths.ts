@@ -3,7 +3,6 @@ import type { Clock, Logger } from '@ztna/runtime';
 import {
   type CountOutput,
   DEFAULT_VIRTUAL_RANGES,
-  type EventOutput,
   type LocalAddress,
   type PathInput,
   type PathPolicy,
@@ -34,7 +33,7 @@ export interface DirectPathsOptions {
   readonly settings: DirectSettings;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly observe: (output: EventOutput | CountOutput) => void;
+  readonly observe: (output: CountOutput) => void;
   readonly onDirect: (session: SessionUid, inUse: boolean) => void;
   /** Another intermediate may be asked how it sees the socket: it answers by `setSecondObserved`. */
   readonly askSecondObserver?: () => void;
@@ -126,6 +125,11 @@ export class DirectPaths implements AsyncDisposable {
 
   verdict(session: SessionUid): PathVerdict | undefined {
     return this.#sessions.get(session)?.verdict();
+  }
+
+  /** Of all sessions that are up. */
+  verdicts(): PathVerdict[] {
+    return [...this.#sessions.values()].map((paths) => paths.verdict());
   }
 
   /** Deletes the port mapping, within a second. */

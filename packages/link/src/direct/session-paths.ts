@@ -2,7 +2,6 @@ import type { Connection, PathEvent } from '@ztna/quic';
 import { type Clock, type CoreShell, type Logger, runCore } from '@ztna/runtime';
 import {
   type CountOutput,
-  type EventOutput,
   PathCore,
   type PathDeps,
   type PathInput,
@@ -17,7 +16,7 @@ export interface SessionPathsOptions extends PathDeps {
   readonly log: Logger;
   /** For log lines: which session. */
   readonly session: string;
-  readonly observe: (output: EventOutput | CountOutput) => void;
+  readonly observe: (output: CountOutput) => void;
   /** Whether a direct path is in use: at first not. */
   readonly onDirect: (inUse: boolean) => void;
 }
@@ -34,6 +33,8 @@ export class SessionPaths {
   readonly #shell: CoreShell<PathInput>;
   readonly #open = new Set<number>([RELAY]);
   #isDirect = false;
+  /** The verdict that was logged last. */
+  #said = '';
   /** Outer connection under the relay path. */
   #carrier: Connection | undefined;
 
@@ -125,7 +126,6 @@ export class SessionPaths {
         return;
       case 'verdict-changed':
         return this.#onVerdict(output.verdict);
-      case 'event':
       case 'count':
         return this.#options.observe(output);
       default:
@@ -163,6 +163,10 @@ export class SessionPaths {
 
   #onVerdict({ path, reason, remedy, nat, rttMs }: PathVerdict): void {
     const { log, session } = this.#options;
-    log.info({ session, path, reason, remedy: remedy || undefined, nat, rttMs }, 'path verdict');
+    const said = `${path} ${reason}`;
+    const level = said === this.#said ? 'debug' : 'info';
+    this.#said = said;
+    const why = { reason, remedy: remedy || undefined, nat, rttMs };
+    log[level]({ event: 'path.verdict', session, path, ...why }, 'path verdict');
   }
 }

@@ -384,10 +384,3 @@ describe('a connector', () => {
     ]);
   });
 });
-
-it('logs no addresses', () => {
-  const side = direct();
-  side.flap(1);
-  expect(side.events.length).toBeGreaterThan(1);
-  expect(JSON.stringify(side.events)).not.toContain('203.0.113');
-});

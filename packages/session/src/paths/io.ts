@@ -1,5 +1,5 @@
 import type { DirectPaths, NatMapping, SessionUid } from '@ztna/wire';
-import type { CountOutput, EventOutput } from '../types.ts';
+import type { CountOutput } from '../types.ts';
 
 /** The agent is the QUIC client: it opens paths and decides. The connector shows addresses and follows. */
 export type PathSide = 'agent' | 'connector';
@@ -73,7 +73,6 @@ export type PathOutput =
   /** Flows may run, or must wait: policy requires a direct path. See `mayCarryFlows`. */
   | { readonly type: 'flows'; readonly may: boolean }
   | { readonly type: 'verdict-changed'; readonly verdict: PathVerdict }
-  | EventOutput
   | CountOutput;
 
 /** What the own snapshot says of this session. */

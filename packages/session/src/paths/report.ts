@@ -30,7 +30,6 @@ export function report(state: PathState, now: number): void {
   const { path, reason } = verdict;
   if (before?.path === path && before.reason === reason) return;
   state.count('path_verdict', reason ?? path);
-  state.event(before?.path === path ? 'debug' : 'info', 'path.verdict', { path, reason });
 }
 
 /** When `report` has something that it held back. */

@@ -1,6 +1,5 @@
 import type { NatMapping } from '@ztna/wire';
 import { Outbox } from '../outbox.ts';
-import type { EventOutput } from '../types.ts';
 import { type Interfaces, NO_INTERFACES } from './candidates.ts';
 import { AddressFilter } from './filter.ts';
 import { HoldDown } from './hold.ts';
@@ -125,9 +124,5 @@ export class PathState {
 
   count(metric: string, cause: string): void {
     this.outbox.push({ type: 'count', metric, cause });
-  }
-
-  event(level: EventOutput['level'], event: string, fields: EventOutput['fields']): void {
-    this.outbox.push({ type: 'event', level, event, fields });
   }
 }

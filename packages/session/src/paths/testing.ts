@@ -44,7 +44,6 @@ export class Side {
   current = 0;
   verdicts = 0;
   readonly all: PathOutput[] = [];
-  readonly events: PathOutput[] = [];
   readonly hellos: PathOutput[] = [];
   readonly closed: number[] = [];
 
@@ -98,8 +97,7 @@ export class Side {
       this.all.push(output);
       if (output.type === 'prefer') this.current = output.path;
       if (output.type === 'close-path') this.closed.push(output.path);
-      if (output.type === 'event') this.events.push(output);
-      else if (output.type === 'hello') this.hellos.push(output);
+      if (output.type === 'hello') this.hellos.push(output);
       else if (output.type === 'verdict-changed') this.verdicts++;
       else if (output.type !== 'count' && output.type !== 'ask-samples') plain.push(output);
     }
