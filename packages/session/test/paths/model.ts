@@ -5,6 +5,8 @@ import type { Route, World } from './world.ts';
 const MINUTE = 60_000;
 /** Bounds that hold whatever happens: burst and refill of probes, switches that nothing forces. */
 const MAX_PROBES = 5 + 7;
+/** A change of network, which no peer can bring about, gives a burst again. */
+const PROBES_OF_NETWORK = 5;
 const MAX_FREE_SWITCHES = 6;
 
 /** Written apart from the filter that it checks. */
@@ -33,6 +35,7 @@ export class Model {
   readonly seen = new Map<string, number>();
   readonly #world: World;
   readonly #probes: number[] = [];
+  readonly #networkChanges: number[] = [];
   readonly #freeSwitches: number[] = [];
   /** What each core was told of paths: open, and whether dead. */
   readonly #open: Record<PathSide, Map<number, boolean>> = { agent: new Map(), connector: new Map() };
@@ -56,6 +59,9 @@ export class Model {
     if (input.type === 'path-alive' && open.has(input.path)) open.set(input.path, false);
     if (input.type === 'relay-lost') this.#relayUp[side] = false;
     if (input.type === 'relay-back') this.#relayUp[side] = true;
+    if (input.type === 'network-changed' && side === 'agent') {
+      this.#networkChanges.push(this.#world.time.now);
+    }
   }
 
   output(side: PathSide, output: PathOutput): void {
@@ -68,7 +74,7 @@ export class Model {
       case 'probe':
         if (side === 'connector') this.fail('a connector probes');
         if (direct === 'deny') this.fail('probes although denied');
-        return this.#bounded(this.#probes, MAX_PROBES, 'probes');
+        return this.#bounded(this.#probes, this.#mostProbes(), 'probes');
       case 'prefer':
         return this.#prefers(side, output.path);
       case 'close-path':
@@ -156,6 +162,12 @@ export class Model {
     const wasUsable = before === 0 ? this.#relayUp[side] && !isRequired : open.get(before) === false;
     const isForced = !wasUsable || this.#world.policy[side].direct === 'deny';
     if (!isForced) this.#bounded(this.#freeSwitches, MAX_FREE_SWITCHES, 'switches that nothing forced');
+  }
+
+  #mostProbes(): number {
+    const { now } = this.#world.time;
+    const changes = this.#networkChanges.filter((at) => at > now - MINUTE).length;
+    return MAX_PROBES + changes * PROBES_OF_NETWORK;
   }
 
   #bounded(times: number[], most: number, what: string): void {
