@@ -64,7 +64,7 @@ export const goals: Readonly<Record<string, Goal>> = {
   'switch.loss': below(0.1),
   'switch.flows': atMost(0),
   'fallback.time': atMost(350),
-  'fallback.time.tcp': atMost(350),
+  'fallback.time.tcp': atMost(450),
   'soak.agent': atMost(105),
   'soak.intermediate': atMost(105),
   'soak.connector': atMost(105),

@@ -2,7 +2,8 @@
 import type { Blast } from '../load.ts';
 import { NetlabBed } from '../netlab.ts';
 import { withCpu } from '../process.ts';
-import { type BenchContext, times } from './context.ts';
+import type { CpuUse } from '../results.ts';
+import type { BenchContext } from './context.ts';
 
 const switchNames = ['switch.loss', 'switch.flows'];
 const fallbackNames = ['fallback.time', 'fallback.time.tcp'];
@@ -28,22 +29,27 @@ async function switches(context: BenchContext): Promise<void> {
   const lost: number[] = [];
   const flowsLost: number[] = [];
   const without: number[] = [];
-  const [, cpu] = await withCpu(bed.roles, () =>
-    times(context.repeat, async () => {
-      without.push(lossOf(await blast(bed, BLAST_SECONDS / 4)));
-      const moved = await moveUnderLoad(bed);
-      lost.push(lossOf(moved.blast));
-      flowsLost.push(moved.flowsLost);
-      return moved.blast;
-    }),
-  );
+  let cpu: CpuUse | undefined;
+  for (let i = 0; i < context.repeat; i++) {
+    without.push(lossOf(await blast(bed, BLAST_SECONDS / 4)));
+    const moved = await moveUnderLoad(bed);
+    lost.push(lossOf(moved.blast));
+    flowsLost.push(moved.flowsLost);
+    cpu = moved.cpu;
+  }
   const notes = { moves: 3, datagrams: RATE * BLAST_SECONDS, lossWithoutMoves: Math.max(...without) };
   context.report({ name: 'switch.loss', unit: '%', samples: lost, cpu, notes });
   context.report({ name: 'switch.flows', unit: 'flows', samples: flowsLost, notes: { of: FLOWS } });
 }
 
+interface Moved {
+  readonly blast: Blast;
+  readonly cpu: CpuUse;
+  readonly flowsLost: number;
+}
+
 /** By policy: relay to direct, back to the relay, and to direct again, while datagrams and TCP flows go on. */
-async function moveUnderLoad(bed: NetlabBed): Promise<{ blast: Blast; flowsLost: number }> {
+async function moveUnderLoad(bed: NetlabBed): Promise<Moved> {
   bed.ztna.setDirect('deny');
   await bed.restartAgent();
   await bed.use();
@@ -51,7 +57,7 @@ async function moveUnderLoad(bed: NetlabBed): Promise<{ blast: Blast; flowsLost:
   const flows = await Promise.all(Array.from({ length: FLOWS }, () => bed.echo('tcp', RECORD)));
   await Promise.all(flows.map((flow) => flow.alive()));
   let isOver = false;
-  const load = blast(bed, BLAST_SECONDS).finally(() => {
+  const load = withCpu(bed.roles, async () => [await blast(bed, BLAST_SECONDS)]).finally(() => {
     isOver = true;
   });
   load.catch(() => undefined);
@@ -63,11 +69,12 @@ async function moveUnderLoad(bed: NetlabBed): Promise<{ blast: Blast; flowsLost:
     await bed.moves(path, () => bed.ztna.setDirect(direct));
     await Promise.all(flows.map((flow) => flow.alive()));
   }
-  if (isOver) throw new Error(`the load was over before the session had moved three times`);
+  if (isOver) throw new Error('the load was over before the session had moved three times');
   const stats = await Promise.all(flows.map((flow) => flow.alive().catch(() => flow.stats())));
-  const found = await load;
+  const [[found], cpu] = await load;
+  if (found === undefined) throw new Error('the load says nothing');
   await Promise.all(flows.map((flow) => flow.stop()));
-  return { blast: found, flowsLost: stats.filter(({ ended }) => ended !== undefined).length };
+  return { blast: found, cpu, flowsLost: stats.filter(({ ended }) => ended !== undefined).length };
 }
 
 function blast(bed: NetlabBed, seconds: number): Promise<Blast> {

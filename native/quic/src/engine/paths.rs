@@ -45,7 +45,7 @@ struct Path {
     network: q::FourTuple,
     pulse: Arc<Pulse>,
     watch: Watch,
-    /// Frames heard on it when it died.
+    /// Frames heard on it when it was asked last, or died.
     heard: u64,
     /// Status that the peer gave it, as the owner knows it.
     told: Option<q::PathStatus>,
@@ -261,17 +261,18 @@ impl Engine {
     /// Looks after the paths of a connection; to be called whenever something may have happened.
     pub(crate) fn tend_paths(&mut self, conn: Id, now: Instant) {
         self.notice_moves(conn);
-        let mut shaken = false;
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(paths) = c.paths.as_deref_mut() else { return };
         let watched = paths.known.len() > 1;
-        let mut ask = false;
+        let (mut ask, mut lost) = (false, false);
+        let mut changes = Vec::new();
         for path in &mut paths.known {
             let beat = path.pulse.now();
             if !watched && !path.watch.dead {
                 continue;
             }
-            let change = match path.watch.look(now, &beat, is_available(&c.q, path.id)) {
+            let in_use = is_available(&c.q, path.id);
+            let change = match path.watch.look(now, &beat, in_use) {
                 Finding::Nothing => continue,
                 Finding::Ask => {
                     ask = true;
@@ -279,34 +280,64 @@ impl Engine {
                 }
                 Finding::Dead => {
                     path.heard = frames_heard(&mut c.q, path.id);
+                    lost |= in_use && !path.is_virtual();
                     PathChange::Dead
                 }
                 Finding::Alive => PathChange::Alive,
             };
-            self.events.push(path.event(conn, change));
-            shaken = true;
+            changes.push(path.event(conn, change));
         }
         // Acknowledgements travel on the path that the peer uses. When both use a dead one, none come back.
         if paths.known.iter().all(|p| p.watch.dead) {
             for path in &mut paths.known {
                 if frames_heard(&mut c.q, path.id) > path.heard {
                     path.watch.revive();
-                    self.events.push(path.event(conn, PathChange::Alive));
-                    shaken = true;
+                    changes.push(path.event(conn, PathChange::Alive));
                 }
             }
         }
         if ask {
             // All of them, to know soon whether another would do instead.
-            for path in &paths.known {
+            for path in &mut paths.known {
                 let _ = c.q.ping_path(path.id);
+                if !path.watch.dead {
+                    path.watch.asked_too(now);
+                    path.heard = frames_heard(&mut c.q, path.id);
+                }
             }
         }
-        if shaken {
+        if !changes.is_empty() {
+            if lost {
+                // Told first, or the owner would move to one of them.
+                let also = self.lose_likewise(conn, now);
+                self.events.extend(also);
+            }
+            self.events.extend(changes);
             self.heed_statuses(conn);
             self.rebalance(conn);
         }
         self.report(conn, now);
+    }
+
+    /// The direct path in use has died. Others of which nothing was heard since it was asked are dead with it, if
+    /// the relay lives: one of them tried in vain is as long without traffic again. Answers may have been lost on the
+    /// dead path; what is given up wrongly is found again by the next round of probes.
+    fn lose_likewise(&mut self, conn: Id, now: Instant) -> Vec<Event> {
+        let dark = self.dark_paths(conn);
+        let Some(c) = self.conns.get_mut(&conn) else { return Vec::new() };
+        let Some(paths) = c.paths.as_deref_mut() else { return Vec::new() };
+        let relay = |p: &Path| p.is_virtual() && !p.watch.dead && !dark.contains(&p.id);
+        if !paths.known.iter().any(relay) {
+            return Vec::new();
+        }
+        let mut lost = Vec::new();
+        for path in paths.known.iter_mut().filter(|p| !p.is_virtual()) {
+            let silent = frames_heard(&mut c.q, path.id) == path.heard;
+            if silent && path.watch.dies_too(now, &path.pulse.now()) {
+                lost.push(path.event(conn, PathChange::Dead));
+            }
+        }
+        lost
     }
 
     /// When the paths in use are dead, has another carry the data, and lets dead direct paths go. Only then

@@ -25,6 +25,8 @@ pub(crate) struct Watch {
     seen: u64,
     /// Since the last answer, when the path was asked.
     asked: Option<Instant>,
+    /// Since the last answer, when it was asked because another path was.
+    asked_too: Option<Instant>,
     /// Since when the peer says by the path's status that it has left it.
     accused: Option<Instant>,
     pub(crate) dead: bool,
@@ -32,7 +34,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new(min_silence: Duration) -> Self {
-        Self { min_silence, seen: 0, asked: None, accused: None, dead: false }
+        Self { min_silence, seen: 0, asked: None, asked_too: None, accused: None, dead: false }
     }
 
     /// Something was heard on a dead path: it has another chance.
@@ -60,6 +62,20 @@ impl Watch {
         }
         self.dead = true;
         Finding::Dead
+    }
+
+    /// The path has been asked together with another one.
+    pub(crate) fn asked_too(&mut self, now: Instant) {
+        self.asked_too = Some(now);
+    }
+
+    /// A path in use has died. One at rest that was asked together with it, and has been silent since, shares its
+    /// fate: most paths between two hosts go the same way. True when it is dead now and was not.
+    pub(crate) fn dies_too(&mut self, now: Instant, beat: &Beat) -> bool {
+        let patience = beat.pto().max(self.min_silence / 3);
+        let dies = !self.dead && self.asked_too.is_some_and(|at| now >= at + patience);
+        self.dead |= dies;
+        dies
     }
 
     /// When to look again.
@@ -130,6 +146,24 @@ mod tests {
         assert_eq!(w.look(t + ms(60_000), &waiting, true), Finding::Ask);
         assert_eq!(w.look(t + ms(60_149), &waiting, true), NO);
         assert_eq!(w.look(t + ms(60_150), &waiting, true), Finding::Dead);
+    }
+
+    #[test]
+    fn a_resting_path_dies_with_the_one_in_use_unless_it_has_answered() {
+        let t = Instant::now();
+        let (mut silent, mut answering) = (Watch::new(MIN_SILENCE), Watch::new(MIN_SILENCE));
+        let idle = beat(None, 0);
+        assert!(!silent.dies_too(t + ms(300), &idle), "nobody has asked it");
+        for watch in [&mut silent, &mut answering] {
+            watch.asked_too(t + ms(150));
+        }
+        assert_eq!(answering.look(t + ms(160), &beat(None, 1), false), NO);
+        let waiting = beat(Some(t + ms(150)), 0);
+        assert_eq!(silent.look(t + ms(249), &waiting, false), NO);
+        assert!(!silent.dies_too(t + ms(249), &waiting), "it has had no time to answer");
+        assert!(silent.dies_too(t + ms(300), &waiting));
+        assert!(!silent.dies_too(t + ms(301), &waiting), "it is told once");
+        assert!(!answering.dies_too(t + ms(300), &beat(None, 1)));
     }
 
     #[test]

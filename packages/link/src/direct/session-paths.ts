@@ -155,8 +155,9 @@ export class SessionPaths {
   async #sample(): Promise<void> {
     if (this.#connection.isClosed) return;
     const paths = await this.#connection.paths().catch(() => []);
-    const samples = paths.map(({ id, rttMs, sentPackets, lostPackets, mtu }) => {
-      return { path: id, rttMs, sent: sentPackets, lost: lostPackets, mtu };
+    const samples = paths.map(({ id, rttMs, minRttMs, sentPackets, lostPackets, mtu }) => {
+      const least = minRttMs === undefined ? {} : { minRttMs };
+      return { path: id, rttMs, ...least, sent: sentPackets, lost: lostPackets, mtu };
     });
     this.input({ type: 'samples', samples });
   }

@@ -139,8 +139,8 @@ function clearlyBetter(
 function isTakeable(state: PathState, { quality }: DirectPath, now: number): boolean {
   const { relay } = state;
   if (!state.isRelayUsable || state.policy.direct === 'require') return true;
-  if (quality.rttMs === undefined || quality.isLossy(now)) return false;
-  return relay.quality.isLossy(now) || quality.rttMs <= takeLimit(state);
+  if (quality.minRttMs === undefined || quality.isLossy(now)) return false;
+  return relay.quality.isLossy(now) || quality.minRttMs <= takeLimit(state);
 }
 
 /** A path is not left for the relay as long as it would be taken again at once, or nearly. */

@@ -32,6 +32,27 @@ describe('a session', () => {
     }
   });
 
+  it('takes a direct path by its least RTT: the first ones hold the waits of its opening, and a path at rest has no others', () => {
+    const side = ready();
+    side.take({ type: 'path-opened', path: 1, remote: REMOTE });
+    side.sample({ 0: { rtt: 40 }, 1: { rtt: 120, min: 60 } });
+    expect(side.current).toBe(0);
+    side.sample({ 0: { rtt: 40 }, 1: { rtt: 115, min: 41 } });
+    expect(side.current).toBe(1);
+  });
+
+  it('asks for samples more often while a direct path is young and not in use', () => {
+    const side = ready();
+    side.take({ type: 'path-opened', path: 1, remote: REMOTE });
+    const asked = () => side.all.filter(({ type }) => type === 'ask-samples').length;
+    const before = asked();
+    side.wait(1_000);
+    const young = asked() - before;
+    side.wait(10_000);
+    expect(young).toBe(20);
+    expect(asked() - before - young).toBe(10);
+  });
+
   it('of two direct paths that are alike takes IPv6, else the faster one', () => {
     for (const [rtt6, wanted] of [
       [12, 2],

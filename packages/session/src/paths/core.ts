@@ -128,8 +128,11 @@ function probe(state: PathState, now: number, wasDirect: boolean): void {
 
 function askSamples(state: PathState, now: number): void {
   if (state.nextSampleAt > now) return;
-  const { sampleMs, idleSampleMs } = state.tuning;
-  state.nextSampleAt = now + (state.directs.size > 0 ? sampleMs[state.side] : idleSampleMs);
+  const { sampleMs, idleSampleMs, youngSampleMs, youngMs } = state.tuning;
+  const isYoung = state.living().some(({ openedAt }) => now < openedAt + youngMs);
+  const isChoosing = state.side === 'agent' && !state.direct && isYoung;
+  const interval = state.directs.size > 0 ? sampleMs[state.side] : idleSampleMs;
+  state.nextSampleAt = now + (isChoosing ? youngSampleMs : interval);
   state.outbox.push({ type: 'ask-samples' });
 }
 

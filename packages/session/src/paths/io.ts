@@ -17,6 +17,8 @@ export interface LocalAddress {
 export interface PathSample {
   readonly path: number;
   readonly rttMs: number;
+  /** The smallest so far; not known before the first acknowledgement. */
+  readonly minRttMs?: number;
   readonly sent: number;
   readonly lost: number;
   readonly mtu: number;
@@ -163,7 +165,10 @@ export interface PathTuning {
   /** Between samples while a direct path is open, and while none is. */
   readonly sampleMs: { readonly agent: number; readonly connector: number };
   readonly idleSampleMs: number;
-  /** A direct path is taken when its RTT is at most `rtt of the relay * takeFactor + takeMarginMs`. */
+  /** An agent's interval while a direct path is not in use that was opened within `youngMs`. */
+  readonly youngSampleMs: number;
+  readonly youngMs: number;
+  /** A direct path is taken when its least RTT is at most `rtt of the relay * takeFactor + takeMarginMs`. */
   readonly takeFactor: number;
   readonly takeMarginMs: number;
   /** Clearly better: by this share and by so much, for so long, in so many samples. */
@@ -195,6 +200,8 @@ export const DEFAULT_PATH_TUNING: PathTuning = {
   probeWaitMs: 5_000,
   sampleMs: { agent: 1_000, connector: 10_000 },
   idleSampleMs: 30_000,
+  youngSampleMs: 50,
+  youngMs: 1_000,
   takeFactor: 1.2,
   takeMarginMs: 5,
   betterShare: 0.2,

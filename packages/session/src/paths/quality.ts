@@ -4,6 +4,8 @@ import type { PathSample, PathTuning } from './io.ts';
 export class Quality {
   readonly #tuning: PathTuning;
   rttMs: number | undefined;
+  /** The least so far: as long as a path rests, the newest holds the waits of its opening. */
+  minRttMs: number | undefined;
   mtu: number | undefined;
   /** Samples taken so far. */
   samples = 0;
@@ -14,9 +16,10 @@ export class Quality {
     this.#tuning = tuning;
   }
 
-  add({ rttMs, sent, lost, mtu }: PathSample, now: number): void {
+  add({ rttMs, minRttMs, sent, lost, mtu }: PathSample, now: number): void {
     if (Number.isFinite(rttMs) && rttMs >= 0) {
       this.rttMs = rttMs;
+      this.minRttMs = minRttMs !== undefined && minRttMs >= 0 ? Math.min(minRttMs, rttMs) : rttMs;
       this.samples++;
     }
     this.mtu = mtu;

@@ -75,9 +75,10 @@ export class Side {
     return outputs;
   }
 
-  sample(paths: Readonly<Record<number, { rtt: number; sent?: number; lost?: number }>>) {
-    const samples = Object.entries(paths).map(([path, { rtt, sent = 0, lost = 0 }]) => {
-      return { path: Number(path), rttMs: rtt, sent, lost, mtu: 1400 };
+  sample(paths: Readonly<Record<number, { rtt: number; min?: number; sent?: number; lost?: number }>>) {
+    const samples = Object.entries(paths).map(([path, { rtt, min, sent = 0, lost = 0 }]) => {
+      const least = min === undefined ? {} : { minRttMs: min };
+      return { path: Number(path), rttMs: rtt, ...least, sent, lost, mtu: 1400 };
     });
     return this.take({ type: 'samples', samples });
   }
