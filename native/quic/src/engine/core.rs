@@ -73,6 +73,8 @@ pub(crate) struct Drops {
     pub(crate) direct_refused_received: u64,
     pub(crate) outer_over_virtual: u64,
     pub(crate) probe_rounds: u64,
+    pub(crate) strangers: u64,
+    pub(crate) relayed_path_moved: u64,
 }
 
 pub(crate) struct Engine {
@@ -306,7 +308,14 @@ impl Engine {
             Some(q::DatagramEvent::NewConnection(incoming)) => {
                 self.incoming(now, network.remote(), incoming, response)
             }
-            Some(q::DatagramEvent::Response(transmit)) => self.send_packets(&transmit, &mut response, None),
+            Some(q::DatagramEvent::Response(transmit)) => {
+                // Version negotiation, refusals and resets are for those who may connect here.
+                if self.options.server.is_none() && !addr::is_virtual(&transmit.destination) {
+                    self.drops.strangers += 1;
+                    return;
+                }
+                self.send_packets(&transmit, &mut response, None)
+            }
             None => {}
         }
     }
@@ -477,6 +486,8 @@ impl Engine {
                 ("direct_refused_received", d.direct_refused_received),
                 ("outer_over_virtual", d.outer_over_virtual),
                 ("probe_rounds_limited", d.probe_rounds),
+                ("strangers", d.strangers),
+                ("relayed_path_moved", d.relayed_path_moved),
             ],
             thread_cpu: thread_cpu(),
             loops: self.loops,

@@ -32,6 +32,7 @@ impl Engine {
         if via.is_none() && self.options.server.is_none() {
             // Accepting on virtual paths alone; strangers at the socket get no answer.
             self.ep.ignore(incoming);
+            self.drops.strangers += 1;
             return;
         }
         let limits = self.options.server.as_ref().or(self.options.inner_server.as_ref());

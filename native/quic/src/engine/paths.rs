@@ -9,6 +9,7 @@ use super::path_info::{PathChange, path_number};
 use super::pulse::{Beat, Pulse};
 use super::types::{Event, Id};
 use super::watch::{Finding, Watch};
+use bytes::Bytes;
 use noq_proto as q;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -27,6 +28,8 @@ const MAX_CANDIDATES: usize = 16;
 pub(crate) const CLOSED_BY_OWNER: u32 = 0;
 const CLOSED_AS_DEAD: u32 = 1;
 const CLOSED_BY_NETWORK: u32 = 2;
+/// Of a connection whose relayed path left the relay: `protocol`.
+const CLOSED_AS_TAKEN: u64 = 1;
 
 /// Paths of one inner connection.
 pub(crate) struct Paths {
@@ -260,6 +263,14 @@ impl Engine {
 
     /// Looks after the paths of a connection; to be called whenever something may have happened.
     pub(crate) fn tend_paths(&mut self, conn: Id, now: Instant) {
+        if self.conns.get(&conn).is_none_or(|c| c.closed_reported) {
+            return;
+        }
+        if self.relayed_path_taken(conn) {
+            self.drops.relayed_path_moved += 1;
+            self.close(conn, CLOSED_AS_TAKEN, Bytes::from_static(b"the relayed path came from elsewhere"));
+            return;
+        }
         self.notice_moves(conn);
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(paths) = c.paths.as_deref_mut() else { return };
@@ -371,6 +382,15 @@ impl Engine {
             carrier.is_some_and(|c| c.is_none_or(|c| !c.is_open() || c.stall.stalled))
         };
         paths.known.iter().filter(dark).map(|p| p.id).collect()
+    }
+
+    /// Path 0 begins at a virtual address and stays there. noq follows a client's packets wherever they come
+    /// from, and a relay, which has them all, can send them from anywhere; noq cannot be led back.
+    fn relayed_path_taken(&self, conn: Id) -> bool {
+        let Some(c) = self.conns.get(&conn).filter(|c| c.paths.is_some()) else {
+            return false;
+        };
+        c.q.network_path(q::PathId::ZERO).is_ok_and(|n| !addr::is_virtual(&n.remote()))
     }
 
     /// noq has no event for a peer that sends from another address now.

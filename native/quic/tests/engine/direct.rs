@@ -1,6 +1,6 @@
 //! Direct paths beside the relay: found, preferred, refused, limited.
 
-use crate::support::direct::{Direct, candidates, multipath, plan, with_loopback};
+use crate::support::direct::{Direct, candidates, multipath, plan, received, with_loopback};
 use crate::support::relay::Plan;
 use crate::support::*;
 use std::net::{SocketAddr, UdpSocket};
@@ -216,11 +216,4 @@ fn a_path_that_swallows_large_packets_all_at_once_goes_on_with_small_ones() {
     d.transfer(1 << 20);
     d.transfer_back(1 << 20);
     d.assert_alive();
-}
-
-/// Packets that wait at a socket.
-fn received(socket: &UdpSocket) -> usize {
-    socket.set_nonblocking(true).expect("socket");
-    let mut buffer = [0; 2048];
-    std::iter::from_fn(|| socket.recv(&mut buffer).ok()).count()
 }

@@ -9,6 +9,7 @@ mod forwarding;
 mod handshakes;
 mod network;
 mod sockets;
+mod strangers;
 mod streams;
 mod udp_flows;
 mod virtual_paths;

@@ -141,3 +141,10 @@ pub(crate) fn change(owner: &mut Owner, of: Id, what: &str, pick: impl Fn(PathCh
         _ => None,
     })
 }
+
+/// Packets that wait at a socket.
+pub(crate) fn received(socket: &UdpSocket) -> usize {
+    socket.set_nonblocking(true).expect("socket");
+    let mut buffer = [0; 2048];
+    std::iter::from_fn(|| socket.recv(&mut buffer).ok()).count()
+}

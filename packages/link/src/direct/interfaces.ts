@@ -43,7 +43,9 @@ export class InterfaceWatcher implements Disposable {
   /** Looks now; `changed` says that something else is known to be different. */
   look(changed: boolean): void {
     const { bound, interfaces = networkInterfaces, onAddresses, onChange } = this.#options;
-    const addresses = addressesOf(interfaces(), bound);
+    const found = attempt(interfaces);
+    if (!found) return; // seen at the next look
+    const addresses = addressesOf(found, bound);
     const known = JSON.stringify(addresses);
     const isFirst = this.#known === '';
     const isOther = known !== this.#known;
@@ -66,6 +68,15 @@ export class InterfaceWatcher implements Disposable {
     const [byWall, bySteady] = [wall - this.#last.wall, steady - this.#last.steady];
     this.#last = { wall, steady };
     return byWall - bySteady > ASLEEP_MS || bySteady > INTERVAL_MS + ASLEEP_MS;
+  }
+}
+
+/** Throws when the process has no file descriptor left: nothing to end for. */
+function attempt(interfaces: () => NodeJS.Dict<NetworkInterfaceInfo[]>) {
+  try {
+    return interfaces();
+  } catch {
+    return undefined;
   }
 }
 
