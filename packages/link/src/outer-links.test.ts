@@ -7,7 +7,7 @@ import { expect, it } from 'vitest';
 import { OuterLinks } from './outer-links.ts';
 
 const id = 'spiffe://test.example/default/intermediate/relay1' as SpiffeId;
-const to = { id, name: 'relay1', addresses: ['192.0.2.1:4433'] } as unknown as IntermediateEntry;
+const to = { id, name: 'relay1', addresses: [{ host: '192.0.2.1', port: 4433 }] } as unknown as IntermediateEntry;
 
 it('an old connection that ends does not take back what the new one to the same intermediate says', async () => {
   const connections: FakeConnection[] = [];
@@ -63,7 +63,7 @@ function linksOver(connections: FakeConnection[], observed: (string | undefined)
     endpoint: { connect } as unknown as Endpoint,
     transport: { idleTimeoutMs: 30_000, keepAliveMs: 10_000, initialMtu: 1200, maxMtu: 1452 },
     verify: () => ({ ok: true, value: { id } as PeerIdentity }),
-    input: (i) => console.log(i),
+    input: () => {},
     log: { debug: () => {} } as unknown as Logger,
     onObserved: (_, address) => observed.push(address),
   });
