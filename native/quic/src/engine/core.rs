@@ -489,15 +489,8 @@ impl Engine {
                 ("strangers", d.strangers),
                 ("relayed_path_moved", d.relayed_path_moved),
             ],
-            thread_cpu: thread_cpu(),
+            thread_cpu: super::cpu::of_thread(),
             loops: self.loops,
         }
     }
-}
-
-fn thread_cpu() -> Duration {
-    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `t` is valid for the call.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut t) };
-    Duration::new(t.tv_sec as u64, t.tv_nsec as u32)
 }

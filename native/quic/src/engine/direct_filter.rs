@@ -6,10 +6,10 @@
 //! a budget per connection, and a limit per target over all connections.
 
 use super::addr;
+use super::candidates::CLOSED_BY_OWNER;
 use super::cidr::Cidr;
 use super::core::Engine;
 use super::options::DirectOptions;
-use super::paths::CLOSED_BY_OWNER;
 use super::sources::{SourceLimit, Verdict};
 use super::types::Id;
 use noq_proto as q;

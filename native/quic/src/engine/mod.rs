@@ -8,10 +8,12 @@
 
 mod addr;
 mod busy_poll;
+mod candidates;
 mod cidr;
 mod configure;
 mod conn;
 mod core;
+mod cpu;
 mod datagrams;
 mod direct_filter;
 mod events;
