@@ -388,6 +388,23 @@ describe('a connector', () => {
     expect(side.current).toBe(0);
   });
 
+  it('tells few verdicts of an agent that goes to and fro, and the last one in the end', () => {
+    const side = new Side('connector', 'allow');
+    side.start();
+    side.take({ type: 'path-opened', path: 1, remote: REMOTE });
+    for (let i = 0; i < 601; i++) {
+      side.take({ type: 'path-status', path: 1, backup: i % 2 === 1 });
+      side.wait(100);
+    }
+    expect(side.current).toBe(1);
+    expect(side.verdicts).toBeLessThanOrEqual(26);
+    const before = side.verdicts;
+    side.wait(120_000);
+    const told = side.all.findLast((output) => output.type === 'verdict-changed');
+    expect(told).toMatchObject({ verdict: { path: 'direct' } });
+    expect(side.verdicts - before).toBeLessThanOrEqual(1);
+  });
+
   it('follows the last order when two paths are ordered', () => {
     const side = new Side('connector', 'allow');
     side.start();

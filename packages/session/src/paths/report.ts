@@ -4,6 +4,9 @@ import { judge } from './verdict.ts';
 
 /** Least time between two PathHellos. */
 const HELLO_GAP_MS = 3_000;
+/** Verdicts told within a minute: a peer can change them ten times a second, and each is a line in the log. */
+const VERDICTS_PER_MINUTE = 12;
+const MINUTE_MS = 60_000;
 
 /** Tells flows, the peer and people what changed. */
 export function report(state: PathState, now: number): void {
@@ -24,8 +27,19 @@ export function report(state: PathState, now: number): void {
 
   const verdict = judge(state, now);
   const before = told.verdict;
+  told.nextVerdictAt = undefined;
+  if (before && summary(before) === summary(verdict)) {
+    told.verdict = verdict;
+    return;
+  }
+  told.verdictTimes = told.verdictTimes.filter((at) => at > now - MINUTE_MS);
+  const [first] = told.verdictTimes;
+  if (first !== undefined && told.verdictTimes.length >= VERDICTS_PER_MINUTE) {
+    told.nextVerdictAt = first + MINUTE_MS;
+    return;
+  }
+  told.verdictTimes.push(now);
   told.verdict = verdict;
-  if (before && summary(before) === summary(verdict)) return;
   state.outbox.push({ type: 'verdict-changed', verdict });
   const { path, reason } = verdict;
   if (before?.path === path && before.reason === reason) return;
@@ -34,7 +48,8 @@ export function report(state: PathState, now: number): void {
 
 /** When `report` has something that it held back. */
 export function nextReport(state: PathState): number {
-  return JSON.stringify(helloOf(state)) === state.told.hello ? Infinity : state.nextHelloAt;
+  const hello = JSON.stringify(helloOf(state)) === state.told.hello ? Infinity : state.nextHelloAt;
+  return Math.min(hello, state.told.nextVerdictAt ?? Infinity);
 }
 
 function helloOf({ nat, isDenied, own }: PathState) {

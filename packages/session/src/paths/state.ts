@@ -72,9 +72,18 @@ export class PathState {
   requiredSince: number | undefined;
   nextSampleAt = 0;
   nextHelloAt = 0;
-  told: { hello: string; verdict: PathVerdict | undefined; flows: boolean } = {
+  told: {
+    hello: string;
+    verdict: PathVerdict | undefined;
+    verdictTimes: number[];
+    /** When a verdict that was held back is told. */
+    nextVerdictAt: number | undefined;
+    flows: boolean;
+  } = {
     hello: '',
     verdict: undefined,
+    verdictTimes: [],
+    nextVerdictAt: undefined,
     flows: true,
   };
 
