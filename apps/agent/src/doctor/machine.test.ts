@@ -26,6 +26,12 @@ test('fewer files than flows are told with the number that is needed', () => {
   expect(of('file-descriptors')).toMatchObject({ code: 'few-file-descriptors', facts: { limit: 1024 } });
 });
 
+test('without a usable configuration the limit stands alone', () => {
+  arrange({ rmem: '8388608', wmem: '8388608', files: '1024' });
+  const check = checkMachine(undefined, proc).find((c) => c.check === 'file-descriptors');
+  expect(check).toMatchObject({ status: 'ok', message: '1024 open files' });
+});
+
 test('no limit is no problem, and a system without these files is passed over', () => {
   arrange({ rmem: '8388608', wmem: '8388608', files: 'unlimited' });
   expect(of('file-descriptors').status).toBe('ok');

@@ -86,12 +86,12 @@ function checkBuffers(proc: string): Check {
   return warn('udp-buffers', { code: 'udp-buffers-small', message, remedy }, facts);
 }
 
-function checkFiles(proc: string, flows = 0): Check {
+function checkFiles(proc: string, flows: number | undefined): Check {
   const line = /^Max open files +(\d+|unlimited)/m.exec(read(`${proc}/self/limits`) ?? '')?.[1];
   if (line === undefined) return skip('file-descriptors', 'this system does not tell the limit');
   const limit = line === 'unlimited' ? Number.MAX_SAFE_INTEGER : Number(line);
-  const message = `${line} open files; limits.flows is ${flows}`;
-  if (limit >= flows) return ok('file-descriptors', message, { limit });
+  const message = `${line} open files${flows === undefined ? '' : `; limits.flows is ${flows}`}`;
+  if (flows === undefined || limit >= flows) return ok('file-descriptors', message, { limit });
   const remedy = `raise it to ${flows} and some more (LimitNOFILE= of the unit, ulimit -Hn), or lower limits.flows`;
   return warn('file-descriptors', { code: 'few-file-descriptors', message, remedy }, { limit });
 }

@@ -21,7 +21,7 @@ export const command = defineCommand({
       description: 'what it is',
     },
     name: { type: 'string', required: true, placeholder: 'NAME', description: 'name in its id' },
-    site: { type: 'string', placeholder: 'SITE', description: 'where a connector stands' },
+    site: { type: 'string', placeholder: 'SITE', description: 'where a connector stands; it must have one' },
     ttl: {
       type: 'string',
       placeholder: 'TIME',

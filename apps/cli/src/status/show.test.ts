@@ -16,6 +16,7 @@ test('a healthy agent fits into 80 columns', () => {
   expect(lines[0]).toMatch(/^agent laptop {2}\(ztna forward, pid 7, up 2 h\) +ok$/);
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
   expect(lines.join('\n')).toContain('until 2026-03-02 12:00 UTC (in 24 h)');
+  expect(lines.join('\n')).toContain('  relayed  2.1 ms  ');
 });
 
 test('a problem leads, with its remedy, and what is over is EXPIRED', () => {
@@ -116,7 +117,7 @@ function agent(more: Partial<AgentReport> = {}): ComponentStatus {
           state: 'up',
           path: {
             ...{ path: 'relayed', since, reason: 'probe-timed-out' },
-            ...{ nat: { own: 'unknown' }, rttMs: 20, mtu: 1387 },
+            ...{ nat: { own: 'unknown' }, rttMs: 2.1042180000000004, mtu: 1387 },
           },
         },
       },

@@ -7,7 +7,7 @@ import type {
   Problem,
   SessionStatus,
 } from '@ztna/link';
-import { ago, columns, labelled, plain, shortId, until, WIDTH, wrapped } from './text.ts';
+import { ago, columns, labelled, milliseconds, plain, shortId, until, WIDTH, wrapped } from './text.ts';
 
 /** One component for people, in lines of at most 80 characters where its values allow. */
 export function showStatus(status: ComponentStatus, now: number): string[] {
@@ -71,7 +71,7 @@ function showConnector(status: ConnectorReport, now: number): string[] {
 function showLinks(links: readonly IntermediateStatus[], now: number): string[] {
   if (links.length === 0) return ['none is tried now'];
   return links.flatMap(({ name, state, since, remote, rttMs, observed }) => {
-    const rtt = rttMs === undefined ? '' : `, RTT ${rttMs} ms`;
+    const rtt = rttMs === undefined ? '' : `, RTT ${milliseconds(rttMs)}`;
     const first = `${plain(name)}: ${state} for ${ago(since, now)}${rtt}`;
     const addresses = [remote && `at ${plain(remote)}`, observed && `sees us as ${plain(observed)}`];
     const second = addresses.filter(Boolean).join(', ');
@@ -99,7 +99,7 @@ function showSessions(sessions: readonly SessionStatus[], now: number): string[]
     plain(session).slice(0, 8),
     shortId(connector),
     path ? plain(path.path) : state,
-    path?.rttMs === undefined ? '-' : `${path.rttMs} ms`,
+    path?.rttMs === undefined ? '-' : milliseconds(path.rttMs),
     path?.mtu === undefined ? '-' : `${path.mtu}`,
     path ? ago(path.since, now) : '-',
     plain(path?.reason ?? ''),

@@ -38,6 +38,11 @@ export function duration(ms: number): string {
   return `${Math.floor(seconds / 86_400)} d`;
 }
 
+/** `0.55 ms`: to the hundredth. */
+export function milliseconds(ms: number): string {
+  return `${Math.round(ms * 100) / 100} ms`;
+}
+
 /** A name and its values, one below the other, broken at spaces. */
 export function labelled(name: string, values: readonly string[]): string[] {
   return values.flatMap((value, index) =>

@@ -2,7 +2,8 @@ import type { AnyCommand, CommandGroup, Example, Option, Options } from './comma
 import { exitCodeMeanings } from './exit-codes.ts';
 import { commonOptions, placeholderOf } from './parse.ts';
 
-const width = 100;
+/** Columns of a terminal that nobody has widened. */
+const width = 80;
 
 /** The help of one command, ending in a newline. `path` is how it is called: `ztna pki issue`. */
 export function commandHelp(path: string, command: AnyCommand): string {

@@ -89,6 +89,7 @@ describe('a command line', () => {
     ]) {
       expect(out).toContain(part);
     }
+    expect(Math.max(...out.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
   });
 
   test('nothing at all shows the commands', async () => {

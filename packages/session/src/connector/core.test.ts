@@ -105,7 +105,7 @@ describe('ConnectorCore', () => {
       NOW,
     );
     expect(sent(core).slice(1)).toMatchObject([
-      { type: 'refuse-flow', error: { code: 'backend-refused' } },
+      { type: 'refuse-flow', error: { code: 'backend-refused', message: 'connection refused' } },
       { type: 'record' },
     ]);
     expect(core.stats()).toMatchObject({ flows: 0, pendingDials: 0 });

@@ -62,8 +62,7 @@ export function onDialFailed(
   now: number,
 ) {
   const flow = state.flows.get(key);
-  if (flow?.state === 'dialling')
-    refuseFlow(state, flow, wireError(code, `service ${flow.request.service}: ${reason}`), now);
+  if (flow?.state === 'dialling') refuseFlow(state, flow, wireError(code, reason), now);
 }
 
 export function onFlowClosed(
