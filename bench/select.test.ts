@@ -1,6 +1,6 @@
 import { UsageError } from '@ztna/runtime';
 import { describe, expect, test } from 'vitest';
-import { names, readOnly, selects } from './select.ts';
+import { names, netlabNames, readOnly, selects } from './select.ts';
 
 describe('--only', () => {
   test.each([
@@ -25,6 +25,14 @@ describe('--only', () => {
     const chosen = (...only: string[]) => names.filter((name) => selects(only, name)).includes('soak');
     expect([chosen(), chosen('s*'), chosen('soak*'), chosen('*')]).toEqual([false, false, false, false]);
     expect(chosen('relay.rtt', 'soak')).toBe(true);
+  });
+
+  test('direct paths are measured with --netlab, and nothing else is then', () => {
+    expect(readOnly(['direct.', 'fallback.time'], true)).toEqual(['direct.', 'fallback.time']);
+    expect(refused(() => readOnly(['direct.']))).toMatchObject({ remedy: 'add --netlab' });
+    expect(refused(() => readOnly(['relay.rtt'], true))).toMatchObject({ remedy: 'leave --netlab out' });
+    expect(refused(() => readOnly(['direct.rt'], true)).remedy).toContain('did you mean direct.rtt?');
+    expect(names.filter((name) => netlabNames.includes(name))).toEqual([]);
   });
 
   test.each([

@@ -1,7 +1,7 @@
 // direct.*: the whole way over a direct path, between hosts of the network lab.
 import { NetlabBed } from '../netlab.ts';
 import { withCpu } from '../process.ts';
-import { median } from '../results.ts';
+import { median, quantile } from '../results.ts';
 import { type BenchContext, times } from './context.ts';
 
 const PINGS = 1_000;
@@ -51,11 +51,15 @@ async function carried(context: BenchContext): Promise<void> {
 }
 
 async function roundTrip(context: BenchContext, bed: NetlabBed): Promise<void> {
-  const ping = (remote: string) =>
-    times(context.repeat, () => bed.near.times('rtt', { via: 'udp', remote, size: 64, count: PINGS }));
-  const baseline = median((await ping(bed.plain)).map(({ p50Us }) => p50Us));
-  const [all, cpu] = await withCpu(bed.roles, () => ping(bed.address('udp')));
-  const p99 = median(all.map((t) => t.p99Us));
+  const ping = (remote: string) => bed.near.times('rtt', { via: 'udp', remote, size: 64, count: PINGS });
+  const plain: number[] = [];
+  const [all, cpu] = await withCpu(bed.roles, () =>
+    times(context.repeat, async () => {
+      plain.push((await ping(bed.plain)).p50Us); // in turn, so that both meet the same neighbours
+      return ping(bed.address('udp'));
+    }),
+  );
+  const [baseline, p99] = [median(plain), median(all.map((t) => t.p99Us))];
   context.report({ name: 'direct.rtt', unit: 'µs', samples: all.map((t) => t.p50Us), p99, baseline, cpu });
 }
 
@@ -72,10 +76,4 @@ async function tcpStream(
   const [all, cpu] = await withCpu(bed.roles, () => times(context.repeat, () => transfer(service)));
   const baseline = median(plain.map(({ mbps }) => mbps));
   context.report({ name, unit: 'Mbit/s', samples: all.map(({ mbps }) => mbps), baseline, cpu });
-}
-
-/** The value that the share `q` of all does not exceed. */
-export function quantile(values: readonly number[], q: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)] ?? Number.NaN;
 }

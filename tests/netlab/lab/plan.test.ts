@@ -35,6 +35,15 @@ test('the same topology gives the same script', () => {
   expect(buildScript(planOf(topology))).toBe(buildScript(planOf(topology)));
 });
 
+test('a link carries bundles of packets only where it is to', () => {
+  const single = (bundles: boolean) =>
+    buildScript(planOf({ hosts: { laptop: { uplinks: ['internet'], link: { bundles } } } }))
+      .split('\n')
+      .filter((line) => line.includes('gso_max_segs 1')).length;
+
+  expect([single(false), single(true)]).toEqual([2, 0]);
+});
+
 const many = (count: number) =>
   Object.fromEntries(Array.from({ length: count }, (_, i) => [`h${i}`, { uplinks: ['internet'] }]));
 

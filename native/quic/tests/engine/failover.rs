@@ -64,6 +64,22 @@ fn datagrams_sent_after_the_death_of_the_direct_path_arrive() {
 }
 
 #[test]
+fn another_direct_path_that_is_silent_too_is_given_up_before_the_owner_can_move_to_it() {
+    let mut d = Direct::start(&plan());
+    let other_line = Proxy::to(d.r.b.address());
+    d.show_at(&[other_line.address()]);
+    let (path, other) = (d.find(), d.find_another());
+    d.prefer(path);
+    d.transfer(100_000);
+    d.line.pass(false, false);
+    other_line.pass(false, false);
+    big_stream(&mut d, true);
+    assert_eq!(d.at_a("death of the one at rest", DEAD), other);
+    assert_eq!(d.at_a("death of the one in use", DEAD), path);
+    finish_stream(&mut d, true);
+}
+
+#[test]
 fn a_dying_relay_does_not_disturb_the_direct_path_and_comes_back() {
     let (mut d, path) = Direct::preferred(&plan());
     d.transfer(100_000);

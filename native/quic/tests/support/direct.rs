@@ -58,11 +58,17 @@ impl Direct {
 
     /// Both show their candidates; returns when `a` knows those of `b`.
     pub(crate) fn show(&mut self) {
+        self.show_at(&[]);
+    }
+
+    /// `b` is reached at `more` as well.
+    pub(crate) fn show_at(&mut self, more: &[SocketAddr]) {
         let at_a = self.nobody.local_addr().expect("address");
-        let at_b = self.line.address();
+        let mut at_b = [&[self.line.address()], more].concat();
+        at_b.sort_unstable();
         candidates(&self.r.a, self.inner.client, &[at_a]);
-        candidates(&self.r.b, self.inner.server, &[at_b]);
-        self.wait_for_candidates(&[at_b]);
+        candidates(&self.r.b, self.inner.server, &at_b);
+        self.wait_for_candidates(&at_b);
     }
 
     pub(crate) fn wait_for_candidates(&mut self, expected: &[SocketAddr]) {
@@ -75,9 +81,20 @@ impl Direct {
     /// Probes until there is a direct path on both sides.
     pub(crate) fn find(&mut self) -> u32 {
         self.r.a.send(Command::Probe { conn: self.inner.client });
+        self.find_another()
+    }
+
+    /// The next direct path of the same round.
+    pub(crate) fn find_another(&mut self) -> u32 {
         let opened = |c| matches!(c, PathChange::Opened { backup: true });
         let path = self.at_a("direct path", opened);
-        assert_eq!(self.at_b("direct path", opened), path);
+        let server = self.inner.server;
+        self.r.b.wait_for("direct path", |e| match e {
+            Event::Path { conn, path: p, change, .. } if *conn == server && *p == path && opened(*change) => {
+                Some(())
+            }
+            _ => None,
+        });
         path
     }
 
@@ -86,11 +103,9 @@ impl Direct {
         self.set_status(path, false);
         self.set_status(0, true);
         self.at_b("status", |c| c == PathChange::Status { backup: true });
-        let prefers =
-            |o: &mut Owner, conn| o.paths(conn).iter().map(|p| (p.id, p.backup)).collect::<Vec<_>>();
-        let wanted = vec![(0, true), (path, false)];
         let conn = self.inner.server;
-        self.r.b.ask_until("in use", |o| prefers(o, conn), |s| *s == wanted);
+        let only = |o: &mut Owner| o.paths(conn).iter().all(|p| p.backup == (p.id != path));
+        self.r.b.ask_until("in use alone", only, |only| *only);
     }
 
     pub(crate) fn set_status(&mut self, path: u32, backup: bool) {
