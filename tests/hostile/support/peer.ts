@@ -71,8 +71,12 @@ export class HostilePeer implements AsyncDisposable {
   }
 
   /** Connects and opens the control stream; says nothing yet. */
-  static async connect(identity: TestIdentity, remote: string): Promise<HostilePeer> {
-    const endpoint = endpointOf(credentialsOf(identity), identity.files.trust.bundleFile);
+  static connect(identity: TestIdentity, remote: string): Promise<HostilePeer> {
+    return HostilePeer.over(endpointOf(credentialsOf(identity), identity.files.trust.bundleFile), remote);
+  }
+
+  /** As `connect`, with an endpoint of the caller's. */
+  static async over(endpoint: Endpoint, remote: string): Promise<HostilePeer> {
     const transport = outerClientTransport(TRANSPORT);
     const connection = await endpoint.connect({ remote, alpn: [ALPN.CONTROL], transport });
     connection.accept();

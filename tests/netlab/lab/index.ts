@@ -6,4 +6,4 @@ export type { Echo, Probe, ProbeSocket } from './probe.ts';
 export { scenario } from './scenario.ts';
 export { type AccessKind, access, accessKinds, type Network, type Topology } from './topology.ts';
 export { startDirect, startUsual, usual } from './usual.ts';
-export { startZtna, type Ztna } from './ztna.ts';
+export { relayPort, startZtna, type Ztna } from './ztna.ts';

@@ -61,6 +61,13 @@ export class Lab implements AsyncDisposable {
     return subnet.address;
   }
 
+  /** The inner IPv4 address of a network's router. */
+  router(network: string): string {
+    const lan = this.#plan.lans.find(({ name }) => name === network);
+    if (!lan?.ipv4) throw new Error(`there is no network ${network} with IPv4`);
+    return lan.ipv4.router;
+  }
+
   /** Runs a shell script on a host or router and gives its output. */
   run(node: string, script: string): Promise<string> {
     return this.#space.run(script, node);

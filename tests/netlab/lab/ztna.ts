@@ -20,6 +20,8 @@ export interface ZtnaOptions {
   readonly direct?: 'allow' | 'deny' | 'require';
   /** The site's connectors show private addresses. */
   readonly showPrivateAddresses?: boolean;
+  /** Connectors, of `connectors`, that the scenario starts itself. */
+  readonly foreign?: readonly string[];
   /** The service is served by others than `ztna backend`, on the ports of the connector's host that it would have. */
   readonly ownBackends?: boolean;
   /** Words before the command of each component. */
@@ -41,10 +43,11 @@ export async function startZtna(lab: Lab, options: ZtnaOptions): Promise<Ztna> {
   pki.sign(documentOf(lab, options));
   const ztna = new Ztna(lab, options, pki, identities);
   lab.tellers.push(() => ztna.story());
+  const own = options.connectors.filter((name) => !options.foreign?.includes(name));
   await Promise.all([
     ...options.intermediates.map((name) => ztna.startIntermediate(name)),
-    ...(options.ownBackends ? [] : options.connectors.map((name) => ztna.startBackend(name))),
-    ...options.connectors.map((name) => ztna.startConnector(name)),
+    ...(options.ownBackends ? [] : own.map((name) => ztna.startBackend(name))),
+    ...own.map((name) => ztna.startConnector(name)),
   ]);
   return ztna;
 }
@@ -111,6 +114,13 @@ export class Ztna {
     const process = this.#start(host, ['forward', '--config', file, '--json', ...maps]);
     await this.#ready(process);
     return new Agent(this.#lab, host, process);
+  }
+
+  /** Identity of a component whose process is somebody else's: started by the scenario. */
+  identity(host: string): TestIdentity {
+    const identity = this.#identities.get(host);
+    if (!identity) throw new Error(`${host} has no identity`);
+    return identity;
   }
 
   /** Says anew, by policy, what direct paths may do; running components take it up. */
