@@ -138,7 +138,9 @@ describe('sessions of others', () => {
     await using peer = await HostilePeer.greeted(arena.mallory, arena.target);
     for (let i = 1; i <= 8; i++) peer.send(open(i, 'echo'));
     for (let i = 1; i <= 8; i++) expect((await peer.next('sessionOffer')).peer).toContain('lab/c1');
-    expect(evil.heard.filter(({ type }) => type === 'sessionOffer')).toEqual([]);
+    // The well-behaved agent may have been waiting for `spare`: that one is its own.
+    const offers = evil.heard.filter((m) => m.type === 'sessionOffer' && m.peer === arena.mallory.id);
+    expect(offers).toEqual([]);
     await arena.unharmed();
   });
 });
