@@ -20,6 +20,8 @@ import {
 
 /** A connection that lived shorter than this does not reset the backoff: no hot loop against a peer that refuses. */
 const STABLE_MS = 5_000;
+/** Another intermediate is tried beside one that has not answered for so long: a silent one holds nobody up. */
+const HEAD_START_MS = 500;
 
 /** What a link needs of the core that owns it. */
 export interface LinkHost {
@@ -46,6 +48,7 @@ interface Attempt {
   readonly connection: ConnectionKey;
   readonly to: IntermediateEntry;
   helloSent: boolean;
+  deadline: number;
 }
 
 interface Active {
@@ -57,8 +60,8 @@ interface Active {
 }
 
 /**
- * Keeps one outer connection to one of some intermediates: first try at once, then jittered backoff, in
- * parallel to a connection that stalls or drains.
+ * Keeps one outer connection to one of some intermediates: first try at once, the next intermediate soon if that does
+ * not answer, then jittered backoff; the first that answers is taken. In parallel to a connection that stalls or drains.
  */
 export class OuterLink {
   readonly name: string;
@@ -66,7 +69,10 @@ export class OuterLink {
   readonly #backoff: Backoff;
   #candidates: readonly IntermediateEntry[] = [];
   #turn = 0;
-  #attempt: Attempt | undefined;
+  /** At most one for each intermediate. */
+  readonly #attempts = new Map<ConnectionKey, Attempt>();
+  /** When another attempt begins. */
+  #nextAt: number | undefined;
   #active: Active | undefined;
   #previous: ConnectionKey | undefined;
   /** It has worked before: an attempt that takes long then means that nobody is there. */
@@ -92,7 +98,8 @@ export class OuterLink {
   }
 
   owns(connection: ConnectionKey): boolean {
-    return [this.#active?.connection, this.#attempt?.connection, this.#previous].includes(connection);
+    const others = [this.#active?.connection, this.#previous];
+    return this.#attempts.has(connection) || others.includes(connection);
   }
 
   /** Sets where to connect, in order of preference, and drops a connection to somewhere else. */
@@ -104,9 +111,12 @@ export class OuterLink {
     const isKnown = (to: IntermediateEntry) =>
       candidates.some((c) => c.id === to.id) && !this.#host.isRevoked(to.id);
     const gone = wireError('going-away', 'the intermediate is no longer in the snapshot');
-    if (this.#attempt && !isKnown(this.#attempt.to)) this.#abandon(gone);
+    for (const { connection, to } of [...this.#attempts.values()]) {
+      if (!isKnown(to)) this.#abandon(connection, gone);
+    }
     if (this.#active && !isKnown(this.#active.to)) this.#drop(gone, now);
-    if (this.#active || this.#attempt || !changed) return;
+    this.#arm();
+    if (this.#active || this.#attempts.size > 0 || !changed) return;
     this.#backoff.restart(now);
     this.#retry(now);
   }
@@ -114,7 +124,7 @@ export class OuterLink {
   stop(reason: string, now: number) {
     const error = wireError('going-away', reason);
     this.#stopped = true;
-    this.#abandon(error);
+    this.#abandonAll(error);
     this.releasePrevious();
     if (this.#active) this.#drop(error, now);
     this.#host.cancelTimer(this);
@@ -139,15 +149,21 @@ export class OuterLink {
     }
   }
 
-  /** The link's timer fired: either an attempt took too long or the backoff is over. */
+  /** The link's timer fired: attempts took too long, or another is to begin. */
   handleTimeout(now: number) {
     if (this.#stopped) return;
-    if (!this.#attempt) return this.#connect(now);
-    this.#host.emit({ type: 'count', metric: 'outer_lost', cause: 'timeout' });
-    this.#refusal = undefined;
-    this.#abandon(wireError('timeout', 'the intermediate did not answer in time'));
-    this.#turn++;
-    this.#retry(now);
+    const late = [...this.#attempts.values()].filter(({ deadline }) => deadline <= now);
+    for (const { connection } of late) {
+      this.#host.emit({ type: 'count', metric: 'outer_lost', cause: 'timeout' });
+      this.#abandon(connection, wireError('timeout', 'the intermediate did not answer in time'));
+    }
+    if (late.length > 0) {
+      this.#refusal = undefined;
+      this.#turn++;
+      return this.#retry(now);
+    }
+    if (this.#nextAt !== undefined && this.#nextAt <= now) return this.#connect(now);
+    this.#arm();
   }
 
   /** What ran over the connection before has moved: disconnect it. */
@@ -161,18 +177,29 @@ export class OuterLink {
   /** Gives up the connection because of what the peer sent or did. */
   fail(error: WireError, now: number) {
     if (this.#active) this.#drop(error, now);
-    if (!this.#attempt) this.#retry(now);
+    if (this.#attempts.size === 0) this.#retry(now);
   }
 
   #connect(now: number) {
-    const usable = this.#candidates.filter((c) => !this.#host.isRevoked(c.id));
-    const to = usable[this.#turn % Math.max(1, usable.length)];
-    if (!to || (this.#active && !this.#active.leaving)) return;
+    this.#nextAt = undefined;
+    if (this.#active && !this.#active.leaving) return this.#arm();
+    const tried = new Set([...this.#attempts.values()].map(({ to }) => to.id));
+    const [to, another] = this.#inOrder().filter(({ id }) => !tried.has(id));
+    if (!to) return this.#arm();
     const connection = this.#host.nextConnection();
-    this.#attempt = { connection, to, helloSent: false };
+    const deadline = now + this.#attemptTimeout(now);
+    this.#attempts.set(connection, { connection, to, helloSent: false, deadline });
     this.#startedAt = now;
-    this.#host.setTimer(this, now + this.#attemptTimeout(now));
+    if (another) this.#nextAt = now + HEAD_START_MS;
+    this.#arm();
     this.#host.emit({ type: 'connect', connection, to });
+  }
+
+  /** What may be connected to, the one whose turn it is first. */
+  #inOrder(): IntermediateEntry[] {
+    const usable = this.#candidates.filter((c) => !this.#host.isRevoked(c.id));
+    const first = this.#turn % Math.max(1, usable.length);
+    return [...usable.slice(first), ...usable.slice(0, first)];
   }
 
   #retry(now: number) {
@@ -180,7 +207,16 @@ export class OuterLink {
     const delay = this.#backoff.next(now, this.#host.random());
     const at = this.#startedAt + delay;
     if (delay === 0 || at <= now) return this.#connect(now);
-    this.#host.setTimer(this, at);
+    this.#nextAt = Math.min(this.#nextAt ?? Infinity, at);
+    this.#arm();
+  }
+
+  /** Sets the timer to what is due first. */
+  #arm() {
+    const deadlines = [...this.#attempts.values()].map(({ deadline }) => deadline);
+    const at = Math.min(this.#nextAt ?? Infinity, ...deadlines);
+    if (at === Infinity) this.#host.cancelTimer(this);
+    else this.#host.setTimer(this, at);
   }
 
   /** Short while a restart is likely: QUIC sends its first packet again only after a second, then two, then four. */
@@ -192,25 +228,28 @@ export class OuterLink {
   }
 
   #onConnected(connection: ConnectionKey, identity: PeerIdentity, now: number) {
-    const attempt = this.#attempt;
-    if (attempt?.connection !== connection) return;
+    const attempt = this.#attempts.get(connection);
+    if (!attempt) return;
     const { local } = this.#host;
     const expected =
       identity.id === attempt.to.id && identity.role === 'intermediate' && identity.tenant === local.tenant;
     if (!expected || this.#host.isRevoked(identity.id)) {
       this.#event('warn', 'intermediate.wrong-identity', { expected: attempt.to.id, got: identity.id });
-      return this.#refuse(
-        wireError('not-authorized', 'the certificate is not that of the intermediate in the snapshot'),
-        now,
+      const error = wireError(
+        'not-authorized',
+        'the certificate is not that of the intermediate in the snapshot',
       );
+      return this.#refuse(connection, error, now);
     }
     attempt.helloSent = true;
-    this.#host.setTimer(this, now + HELLO_TIMEOUT_MS);
+    attempt.deadline = now + HELLO_TIMEOUT_MS;
+    this.#arm();
     this.#host.emit({ type: 'send', connection, message: makeHello(local, this.#host.revision(), now) });
   }
 
   #onMessage(connection: ConnectionKey, message: ControlMessage, now: number) {
-    if (this.#attempt?.connection === connection) return this.#onFirstMessage(message, now);
+    const attempt = this.#attempts.get(connection);
+    if (attempt) return this.#onFirstMessage(attempt, message, now);
     if (this.#active?.connection !== connection) return;
     if (message.type === 'hello')
       return this.fail(wireError('protocol', 'second Hello on one connection'), now);
@@ -218,29 +257,29 @@ export class OuterLink {
     this.#host.onMessage(connection, message, now);
   }
 
-  #onFirstMessage(message: ControlMessage, now: number) {
+  #onFirstMessage(attempt: Attempt, message: ControlMessage, now: number) {
+    const { connection, to, helloSent } = attempt;
     if (message.type === 'error') {
-      if (this.#attempt) this.#onRefused(this.#attempt.to, message.error);
+      this.#onRefused(to, message.error);
       if (message.error.code === 'revoked') this.#host.onRevoked?.(now);
-      return this.#refuse(message.error, now);
+      return this.#refuse(connection, message.error, now);
     }
-    if (message.type !== 'hello' || !this.#attempt?.helloSent) {
-      return this.#refuse(wireError('protocol', 'the first message must be Hello'), now);
+    if (message.type !== 'hello' || !helloSent) {
+      return this.#refuse(connection, wireError('protocol', 'the first message must be Hello'), now);
     }
-    this.#onHello(message, now);
+    this.#onHello(attempt, message, now);
   }
 
-  #onHello(hello: Hello, now: number) {
-    const attempt = this.#attempt as Attempt;
+  #onHello(attempt: Attempt, hello: Hello, now: number) {
     const { local } = this.#host;
     const refusal = refuseHello(hello, local, local.tenant);
-    if (refusal) return this.#refuse(refusal, now);
+    if (refusal) return this.#refuse(attempt.connection, refusal, now);
     const previous = this.#active;
-    this.#attempt = undefined;
+    this.#attempts.delete(attempt.connection);
+    this.#abandonAll(wireError('going-away', 'another intermediate answered first'));
     this.#worked = true;
     this.#refusal = undefined;
     this.#active = { connection: attempt.connection, to: attempt.to, since: now, leaving: false };
-    this.#host.cancelTimer(this);
     this.#event('info', 'intermediate.connected', { intermediate: attempt.to.name });
     this.releasePrevious();
     this.#previous = previous?.connection;
@@ -254,7 +293,7 @@ export class OuterLink {
       return this.#host.emit({ type: 'send', connection, message: { type: 'error', error } });
     }
     const error = wireError('protocol', reason);
-    if (this.#attempt?.connection === connection) return this.#refuse(error, now);
+    if (this.#attempts.has(connection)) return this.#refuse(connection, error, now);
     if (this.#active?.connection === connection) this.fail(error, now);
   }
 
@@ -266,16 +305,17 @@ export class OuterLink {
       cause: this.#active?.connection === connection ? 'established' : 'connecting',
     });
     if (this.#previous === connection) this.#previous = undefined;
-    if (this.#attempt?.connection === connection) {
-      if (code && code !== 'going-away') this.#onRefused(this.#attempt.to, wireError(code, reason));
-      this.#attempt = undefined;
+    const attempt = this.#attempts.get(connection);
+    if (attempt) {
+      if (code && code !== 'going-away') this.#onRefused(attempt.to, wireError(code, reason));
+      this.#attempts.delete(connection);
       this.#turn++;
       return this.#retry(now);
     }
     if (this.#active?.connection !== connection) return;
     this.#event('info', 'intermediate.lost', { intermediate: this.#active.to.name, reason });
     this.#forgetActive(now);
-    if (!this.#attempt) this.#retry(now);
+    if (this.#attempts.size === 0) this.#retry(now);
   }
 
   /** Said once for each reason: attempts go on, and the answer is mostly the same. */
@@ -293,26 +333,30 @@ export class OuterLink {
     active.leaving = true;
     this.#turn += skip;
     this.#backoff.restart(now);
-    if (!this.#attempt) this.#retry(now);
+    if (this.#attempts.size === 0) this.#retry(now);
   }
 
   #onRecovered(connection: ConnectionKey) {
     if (this.#active?.connection !== connection) return;
     this.#active.leaving = false;
-    this.#abandon(wireError('going-away', 'the earlier connection recovered'));
-    this.#host.cancelTimer(this);
+    this.#abandonAll(wireError('going-away', 'the earlier connection recovered'));
   }
 
-  #refuse(error: WireError, now: number) {
-    this.#abandon(error);
+  #refuse(connection: ConnectionKey, error: WireError, now: number) {
+    this.#abandon(connection, error);
     this.#turn++;
     this.#retry(now);
   }
 
-  #abandon(error: WireError) {
-    if (!this.#attempt) return;
-    this.#host.emit({ type: 'disconnect', connection: this.#attempt.connection, error });
-    this.#attempt = undefined;
+  #abandon(connection: ConnectionKey, error: WireError) {
+    if (this.#attempts.delete(connection)) this.#host.emit({ type: 'disconnect', connection, error });
+  }
+
+  /** Nothing is tried any more. */
+  #abandonAll(error: WireError) {
+    for (const connection of [...this.#attempts.keys()]) this.#abandon(connection, error);
+    this.#nextAt = undefined;
+    this.#arm();
   }
 
   #drop(error: WireError, now: number) {

@@ -256,7 +256,12 @@ describe('a session', () => {
     for (let port = 1; port < 10; port++) shown(port);
     expect(shown(10)).toBe(0);
     expect(probes({ type: 'network-changed' })).toBe(1);
-    expect(shown(11)).toBe(1);
+    for (let port = 11; port < 15; port++) expect(shown(port)).toBe(1);
+    // A network that comes and goes gives no more.
+    expect(probes({ type: 'network-changed' })).toBe(0);
+    side.wait(30_000);
+    side.take({ type: 'network-changed' });
+    for (let port = 20; port < 24; port++) expect(shown(port)).toBe(1);
   });
 
   it('does not probe by itself while a direct path is in use', () => {

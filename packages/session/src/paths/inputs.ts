@@ -122,7 +122,7 @@ function onNetworkChanged(state: PathState, now: number): void {
   state.observations.markStale();
   state.sourcesChanged = true;
   state.hold.clear();
-  state.probing.refill();
+  state.probing.refill(now);
   state.nextSampleAt = now;
   if (!state.mayProbe) return;
   if (state.direct) state.probing.once(now, 'network');

@@ -160,6 +160,8 @@ export interface PathTuning {
   /** At most so many probes at once, and one more each `probeRefillMs`. */
   readonly probeBurst: number;
   readonly probeRefillMs: number;
+  /** A change of network gives all of them again, at most so often. */
+  readonly probeAnewMs: number;
   /** How long a round of probes may take before it counts as failed. */
   readonly probeWaitMs: number;
   /** Between samples while a direct path is open, and while none is. */
@@ -197,6 +199,7 @@ export const DEFAULT_PATH_TUNING: PathTuning = {
   probeIntervalsMs: [1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000],
   probeBurst: 5,
   probeRefillMs: 10_000,
+  probeAnewMs: 30_000,
   probeWaitMs: 5_000,
   sampleMs: { agent: 1_000, connector: 10_000 },
   idleSampleMs: 30_000,

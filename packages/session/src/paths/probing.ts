@@ -12,6 +12,7 @@ export class ProbeSchedule {
   readonly #random: () => number;
   #tokens: number;
   #refilledAt: number | undefined;
+  #newAt: number | undefined;
   #step = 0;
   #wanted: { readonly at: number; readonly cause: ProbeCause } | undefined;
   #repeat = false;
@@ -37,8 +38,10 @@ export class ProbeSchedule {
     this.#wanted = { at: now, cause };
   }
 
-  /** Another network is another search. The caller knows of it by itself: no peer can bring it about. */
-  refill(): void {
+  /** Another network is another search; but a network that comes and goes is none. */
+  refill(now: number): void {
+    if (this.#newAt !== undefined && now - this.#newAt < this.#tuning.probeAnewMs) return;
+    this.#newAt = now;
     this.#tokens = this.#tuning.probeBurst;
   }
 

@@ -5,7 +5,7 @@ import type { Route, World } from './world.ts';
 const MINUTE = 60_000;
 /** Bounds that hold whatever happens: burst and refill of probes, switches that nothing forces. */
 const MAX_PROBES = 5 + 7;
-/** A change of network, which no peer can bring about, gives a burst again. */
+/** A change of network, which no peer can bring about, gives a burst again; once in 30 s. */
 const PROBES_OF_NETWORK = 5;
 const MAX_FREE_SWITCHES = 6;
 
@@ -167,7 +167,7 @@ export class Model {
   #mostProbes(): number {
     const { now } = this.#world.time;
     const changes = this.#networkChanges.filter((at) => at > now - MINUTE).length;
-    return MAX_PROBES + changes * PROBES_OF_NETWORK;
+    return MAX_PROBES + Math.min(2, changes) * PROBES_OF_NETWORK;
   }
 
   #bounded(times: number[], most: number, what: string): void {
