@@ -1,0 +1,123 @@
+import type { Hello, IntermediateEntry, Revision, SpiffeId, TenantName } from '@ztna/wire';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { DEFAULT_BACKOFF } from './backoff.ts';
+import { type LinkHost, OuterLink } from './link.ts';
+import type { ConnectionKey, PeerIdentity } from './types.ts';
+
+const tenant = 'default' as TenantName;
+const places = ['one', 'two'].map((name) => ({
+  ...{ name, id: `spiffe://test.example/default/intermediate/${name}` as SpiffeId },
+  addresses: [{ host: `${name}.test.example`, port: 4433 }],
+})) as unknown as IntermediateEntry[];
+const hello: Hello = {
+  ...{ type: 'hello', versions: [2], features: [], tenant, timeMs: 0, instance: 1n },
+  ...{ software: 'test', revision: 1 as Revision },
+};
+
+let bench: Bench;
+beforeEach(() => {
+  bench = new Bench();
+  bench.link.setCandidates(places, bench.now);
+});
+
+describe('a link to two intermediates', () => {
+  it('tries the second when the first has not answered for half a second, and not before', () => {
+    bench.wait(499);
+    expect(bench.tried()).toEqual(['one']);
+    bench.wait(1);
+    expect(bench.tried()).toEqual(['one', 'two']);
+  });
+
+  it('takes whichever answers first, and lets the other attempt go', () => {
+    for (const winner of [0, 1]) {
+      const race = new Bench();
+      race.link.setCandidates(places, race.now);
+      race.wait(500);
+      race.answer(winner);
+      expect(race.link.connection).toBe(race.connections[winner]);
+      expect(race.ended).toEqual([race.connections[1 - winner]]);
+      expect(race.timer).toBeUndefined();
+    }
+  });
+
+  it('has one attempt at each at a time, for as long as a connection may take', () => {
+    bench.wait(9_999);
+    expect(bench.tried()).toEqual(['one', 'two']);
+    expect(bench.ended).toEqual([]);
+    bench.wait(2_000);
+    expect(bench.tried().length).toBeGreaterThan(2);
+    expect(bench.ended.length).toBeGreaterThan(0);
+  });
+
+  it('goes on with the second when the first turns it away', () => {
+    bench.wait(500);
+    bench.link.handleInput(
+      { type: 'outer-lost', connection: bench.connections[0] as ConnectionKey, reason: 'reset' },
+      bench.now,
+    );
+    bench.answer(1);
+    expect(bench.link.connection).toBe(bench.connections[1]);
+  });
+});
+
+/** A link, its host, and time that its test moves on. */
+class Bench {
+  readonly tries: IntermediateEntry[] = [];
+  readonly connections: ConnectionKey[] = [];
+  readonly ended: ConnectionKey[] = [];
+  readonly link: OuterLink;
+  now = 1_000_000;
+  timer: number | undefined;
+  #last = 0;
+
+  constructor() {
+    const host: LinkHost = {
+      local: { tenant, features: [], instance: 2n, software: 'test' } as unknown as LinkHost['local'],
+      backoff: DEFAULT_BACKOFF,
+      connectTimeoutMs: 10_000,
+      random: () => 0.5,
+      nextConnection: () => ++this.#last as ConnectionKey,
+      revision: () => 1 as Revision,
+      isRevoked: () => false,
+      emit: (output) => {
+        if (output.type === 'disconnect') this.ended.push(output.connection);
+        if (output.type !== 'connect') return;
+        this.tries.push(output.to);
+        this.connections.push(output.connection);
+      },
+      setTimer: (_, at) => {
+        this.timer = at;
+      },
+      cancelTimer: () => {
+        this.timer = undefined;
+      },
+      onReady: () => {},
+      onLost: () => {},
+      onMessage: () => {},
+    };
+    this.link = new OuterLink('test', host);
+  }
+
+  tried(): string[] {
+    return this.tries.map(({ name }) => name);
+  }
+
+  wait(ms: number): void {
+    const end = this.now + ms;
+    while (this.timer !== undefined && this.timer <= end) {
+      this.now = Math.max(this.now, this.timer);
+      this.timer = undefined;
+      this.link.handleTimeout(this.now);
+    }
+    this.now = end;
+  }
+
+  /** Attempt number `which` connects and is greeted. */
+  answer(which: number): void {
+    const connection = this.connections[which] as ConnectionKey;
+    const id = this.tries[which]?.id;
+    const identity = { id, role: 'intermediate', tenant } as PeerIdentity;
+    this.link.handleInput({ type: 'outer-connected', connection, identity }, this.now);
+    this.link.handleInput({ type: 'message', connection, message: hello }, this.now);
+  }
+}
