@@ -62,7 +62,7 @@ export const tiers: readonly Tier[] = [
   { name: 'e2e', budgetSeconds: 180, steps: [{ name: 'vitest e2e', vitest: 'e2e' }] },
   {
     name: 'netlab',
-    budgetSeconds: 150,
+    budgetSeconds: 240,
     steps: [
       {
         name: 'links with delay (build)',
