@@ -286,7 +286,7 @@ impl From<Event> for NativeEvent {
             Event::TcpAccepted { listener, socket, remote } => {
                 Self::TcpAccepted { listener, socket, remote: remote.to_string() }
             }
-            Event::TcpConnected { socket, error, .. } => {
+            Event::TcpConnected { socket, error } => {
                 Self::TcpConnected { socket, error: error.map(io_error) }
             }
             Event::TcpRead { socket, data } => match data {

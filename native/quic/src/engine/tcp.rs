@@ -207,9 +207,7 @@ impl Engine {
                     t.join = join;
                 }
             }
-            Err(e) => {
-                self.events.push(Event::TcpConnected { socket: id, error: Some(e.kind()), joined: false })
-            }
+            Err(e) => self.events.push(Event::TcpConnected { socket: id, error: Some(e.kind()) }),
         }
     }
 
@@ -219,7 +217,7 @@ impl Engine {
         } else if self.tcp.get(&id).is_some_and(|t| t.connecting.is_some()) {
             self.tcp.remove(&id);
             let error = Some(ErrorKind::TimedOut);
-            self.events.push(Event::TcpConnected { socket: id, error, joined: false });
+            self.events.push(Event::TcpConnected { socket: id, error });
         }
     }
 
@@ -245,7 +243,7 @@ impl Engine {
             self.timers.remove(&(deadline, TimerKey::Dial(id)));
         }
         let join = t.join.take();
-        self.events.push(Event::TcpConnected { socket: id, error, joined: join.is_some() });
+        self.events.push(Event::TcpConnected { socket: id, error });
         if error.is_some() {
             self.tcp.remove(&id);
         } else if let Some(Join { conn, stream, preamble, first }) = join {

@@ -359,8 +359,6 @@ pub enum Event {
     TcpConnected {
         socket: Id,
         error: Option<std::io::ErrorKind>,
-        /// By `SpliceDial`: bytes pass already.
-        joined: bool,
     },
     TcpRead {
         socket: Id,
