@@ -92,10 +92,12 @@ export class Generator {
   }
 
   /** A blast that is under way when this resolves. Its figures come once it is over. */
-  async start(parameters: Parameters): Promise<AsyncDisposable & { readonly blast: Promise<Blast> }> {
+  async start(
+    parameters: Parameters,
+    options?: { background?: boolean },
+  ): Promise<AsyncDisposable & { readonly blast: Promise<Blast> }> {
     const args = ['blast', ...words({ ...parameters, say: 1 })];
-    const options = { into: this.#into };
-    const process = await Role.start('greedy', this.file, args, options);
+    const process = await Role.start('greedy', this.file, args, { ...options, into: this.#into });
     await process.line();
     const blast = process.line(60_000).then((line) => JSON.parse(line) as Blast);
     blast.catch(() => undefined);

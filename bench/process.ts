@@ -1,12 +1,10 @@
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { CpuUse } from './results.ts';
 
 const START_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 3_000;
-/** Unit of the times in /proc/PID/stat: USER_HZ, 100 on every Linux that Node runs on. */
-const TICK_MS = 10;
 
 /** Whether measured processes may have the scheduler's round-robin class: other work then disturbs less. */
 export const realtime = canUseRealtime();
@@ -134,14 +132,22 @@ function sum(values: readonly number[]): number {
   return values.reduce((a, b) => a + b, 0);
 }
 
-/** User and system time of a process so far; 0 where the system does not tell. */
+/**
+ * CPU time of a process's threads so far; 0 where the system does not tell. From `schedstat`, in nanoseconds: `stat` is counted
+ * by the clock's ticks, and a thread with a timer of its own runs at each of them.
+ */
 export function cpuMs(pid: number): number {
+  const threads = `/proc/${pid}/task`;
   try {
-    // The command name may hold spaces; fields are counted after it.
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-      .replace(/^.*\) /, '')
-      .split(' ');
-    return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+    return sum(readdirSync(threads).map((id) => cpuNsOf(`${threads}/${id}/schedstat`))) / 1e6;
+  } catch {
+    return 0;
+  }
+}
+
+function cpuNsOf(schedstat: string): number {
+  try {
+    return Number(readFileSync(schedstat, 'utf8').split(' ', 1)[0]);
   } catch {
     return 0;
   }

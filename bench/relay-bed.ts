@@ -8,6 +8,9 @@ import type { RelaySettings } from './relay-role.ts';
 /** As the configuration's defaults. */
 const transport: TransportOptions = { initialMtu: 1200, maxMtu: 1452 };
 
+/** A slowed relay runs an eighth of the time. */
+const SLOWED = { run_us: 250, halt_us: 1_750 };
+
 /** What the far end does: sends back, or counts. */
 export type Mode = 'echo' | 'sink';
 
@@ -70,6 +73,11 @@ export class RelayBed implements AsyncDisposable {
     const agents: IdentityFiles[] = [];
     for (let i = 0; i < count; i++) agents.push(await this.#identities.issue(`a${i}`, `agent/a${i}`));
     return agents;
+  }
+
+  /** Slows the relay until disposed, so that two cores can offer it more than it can carry. */
+  async slowed(generator: Generator): Promise<AsyncDisposable> {
+    return (await generator.serve('slow', 'slow', { pid: this.relay.pid, ...SLOWED })).role;
   }
 
   async relayStats(): Promise<RelayStats> {

@@ -16,9 +16,6 @@ const forwards = [
 
 const OVERLOAD = 8;
 const SENDERS = 4;
-/** The overloaded relay runs an eighth of the time. */
-const SLOWED = { run_us: 250, halt_us: 1_750 };
-
 export const relayNames = [
   'relay.overload',
   'relay.rtt',
@@ -95,14 +92,15 @@ async function rate(
 }
 
 /**
- * Several senders together offer a multiple of the peak: share of the peak that still arrives. The relay runs a small
- * share of the time, for the peak as for the overload, so that the other processes can offer more than it can carry.
+ * Several senders together offer a multiple of the peak: share of the peak that still arrives. The relay is slowed, for
+ * the peak as for the overload. The senders run in the background: as real-time processes, each waits until the others
+ * have used up their slices of 100 ms, and the relay with them.
  */
 async function overload(context: BenchContext, bed: RelayBed): Promise<void> {
   const parameters = { ...bed.near('sink'), mode: 'sink', size: 1200, seconds: context.seconds };
-  const blast = (rate: number) => context.generator.blast({ ...parameters, rate: Math.round(rate) });
-  const { role: slow } = await context.generator.serve('slow', 'slow', { pid: bed.relay.pid, ...SLOWED });
-  await using _ = slow;
+  const blast = (rate: number) =>
+    context.generator.blast({ ...parameters, rate: Math.round(rate) }, { background: true });
+  await using _ = await bed.slowed(context.generator);
   const found = await highestRate(blast, { start: START_RATE / 4, max: MAX_RATE, repeat: context.repeat });
   const peak = median(found.samples);
   const each = (peak * OVERLOAD) / SENDERS;

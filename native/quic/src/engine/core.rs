@@ -8,6 +8,7 @@ use super::conn::Conn;
 use super::datagrams::{Rule, VirtualPath};
 use super::direct_filter::DirectFilter;
 use super::handle::Shared;
+use super::inbox::Inbox;
 use super::options::EndpointOptions;
 use super::poller::{Interest, Poller, Ready};
 use super::sources::SourceLimit;
@@ -19,7 +20,7 @@ use super::udpflow::{UdpFlow, UdpListening};
 use super::under_way::UnderWay;
 use crate::tls::TlsContext;
 use crate::token::TokenKeys;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use noq_proto as q;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, VecDeque};
@@ -103,7 +104,8 @@ pub(crate) struct Engine {
     pub(crate) udp_flows: FxHashMap<Id, UdpFlow>,
     pub(crate) drops: Drops,
     pub(crate) direct: Option<DirectFilter>,
-    packets: Vec<Packet>,
+    pub(super) packets: Vec<Packet>,
+    pub(super) inbox: Inbox<q::ConnectionEvent>,
     pub(crate) udp_buffer: ReceiveBuffer,
     /// Payloads for local sockets, by flow.
     pub(crate) udp_out: Vec<(Id, Bytes)>,
@@ -180,6 +182,7 @@ impl Engine {
             drops: Drops::default(),
             direct,
             packets: Vec::new(),
+            inbox: Inbox::new(),
             udp_buffer: ReceiveBuffer::default(),
             udp_out: Vec::new(),
             transmit_buffer: Vec::new(),
@@ -196,7 +199,7 @@ impl Engine {
         let mut more_packets = false;
         while !self.finished() {
             self.loops += 1;
-            let timeout = if more_packets || !self.dirty.is_empty() {
+            let timeout = if more_packets || !self.dirty.is_empty() || !self.inbox.is_empty() {
                 Some(Duration::ZERO)
             } else {
                 self.time_to_next()
@@ -206,6 +209,7 @@ impl Engine {
             if more_packets {
                 more_packets = self.receive();
             }
+            self.open_packets();
             self.fire_timers(Instant::now());
             self.serve();
             self.udp.flush();
@@ -265,59 +269,6 @@ impl Engine {
             }
         }
         packets
-    }
-
-    /// Reads the socket; true when more may wait.
-    fn receive(&mut self) -> bool {
-        let mut packets = std::mem::take(&mut self.packets);
-        let more = self.udp.receive(&mut packets);
-        let now = Instant::now();
-        for p in packets.drain(..) {
-            let (from, to) = (addr::for_socket(p.from, true), p.to.map(addr::as_v6));
-            self.packet(now, q::FourTuple::new(from, to), p.ecn, p.data);
-        }
-        self.packets = packets;
-        more
-    }
-
-    /// One QUIC packet, from the socket or from a virtual path.
-    pub(crate) fn packet(
-        &mut self,
-        now: Instant,
-        network: q::FourTuple,
-        ecn: Option<q::EcnCodepoint>,
-        data: BytesMut,
-    ) {
-        let mut response = Vec::new();
-        match self.ep.handle(now, network, ecn, data, &mut response) {
-            Some(q::DatagramEvent::ConnectionEvent(handle, event)) => {
-                let Some(&id) = self.by_handle.get(&handle.0) else { return };
-                if !self.may_enter(id, network.remote()) {
-                    return;
-                }
-                let Some(conn) = self.conns.get_mut(&id) else { return };
-                conn.q.handle_event(event);
-                if conn.stall.stalled {
-                    let progress = conn.progress();
-                    if conn.stall.recovered(progress) {
-                        self.events.push(Event::Recovered { conn: id });
-                    }
-                }
-                self.mark(id);
-            }
-            Some(q::DatagramEvent::NewConnection(incoming)) => {
-                self.incoming(now, network.remote(), incoming, response)
-            }
-            Some(q::DatagramEvent::Response(transmit)) => {
-                // Version negotiation, refusals and resets are for those who may connect here.
-                if self.options.server.is_none() && !addr::is_virtual(&transmit.destination) {
-                    self.drops.strangers += 1;
-                    return;
-                }
-                self.send_packets(&transmit, &mut response, None)
-            }
-            None => {}
-        }
     }
 
     /// This connection has something to do.
@@ -469,6 +420,7 @@ impl Engine {
             send_errors: self.udp.out.counters.errors,
             drops: vec![
                 ("receive_errors", u.rx_errors),
+                ("receive_overload", self.inbox.dropped),
                 ("spoofed_virtual", u.spoofed),
                 ("no_virtual_path", d.no_virtual_path),
                 ("virtual_too_large", d.virtual_too_large),

@@ -1,6 +1,5 @@
 //! Datagrams on the move: forwarding rules, virtual paths, and the fair queue before each connection.
 
-use super::addr;
 use super::configure::DATAGRAM_SEND_BUFFER;
 use super::conn::{Conn, Route};
 use super::core::{Engine, TimerKey};
@@ -221,7 +220,7 @@ impl Engine {
         } else {
             BytesMut::from(payload)
         };
-        self.packet(now, q::FourTuple::from_remote(addr::virtual_address(path)), None, packet);
+        self.virtual_packet(now, path, packet);
     }
 
     /// Pieces are let go when their time is up, also when no further one comes: what a peer can make us

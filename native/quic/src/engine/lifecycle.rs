@@ -113,6 +113,7 @@ impl Engine {
         self.end(id, CloseKind::Local, None, String::new());
         let Some(c) = self.conns.remove(&id) else { return };
         self.by_handle.remove(&c.handle.0);
+        self.inbox.forget(id);
         if let Some(at) = c.timer {
             self.timers.remove(&(at, TimerKey::Conn(id)));
         }

@@ -1,12 +1,14 @@
 //! The engine: one thread, one UDP socket, any number of QUIC connections in both roles.
 //!
 //! [`spawn`] starts it. The owner gives [`Command`]s through a [`Handle`] and collects [`Event`]s when the
-//! wake-up callback has fired. Inside, [`core`] runs the loop; [`lifecycle`] begins and ends connections;
+//! wake-up callback has fired. Inside, [`core`] runs the loop; [`arrivals`] opens packets, fairly by [`inbox`];
+//! [`lifecycle`] begins and ends connections;
 //! [`conn`] is what is kept per connection;
 //! [`paths`] looks after virtual and direct paths, [`direct_filter`] after where the latter may lead; [`datagrams`] carries out forwarding rules and virtual paths;
 //! [`streams`] moves stream bytes; [`tcp`], [`splice`] and [`udpflow`] join them to local sockets.
 
 mod addr;
+mod arrivals;
 mod busy_poll;
 mod candidates;
 mod cidr;
@@ -19,6 +21,7 @@ mod direct_filter;
 mod events;
 mod hand_over;
 mod handle;
+mod inbox;
 mod lifecycle;
 mod options;
 mod outbox;

@@ -12,8 +12,9 @@ use std::os::fd::{AsRawFd, RawFd};
 
 /// The kernel takes at most 64 KiB in one segmented send.
 const MAX_BATCH_BYTES: usize = 64_000;
-/// Receives per readiness event before other work gets its turn.
-const RECEIVE_ROUNDS: usize = 4;
+/// Packets read before other work gets its turn. What stays in the socket's buffer stands in one line there, and is dropped
+/// whoever sent it: rather more is read than can be handled.
+const MAX_READ: usize = 4_096;
 const MIN_BATCH: usize = 10;
 const SOCKET_BUFFER: usize = 8 << 20;
 const MAX_DATAGRAM: usize = 65_535;
@@ -94,7 +95,10 @@ impl Udp {
     /// Appends what has arrived; true when more may be waiting.
     pub(crate) fn receive(&mut self, out: &mut Vec<Packet>) -> bool {
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
-        for _ in 0..RECEIVE_ROUNDS {
+        // Errors count as well.
+        let mut rounds = 0;
+        while out.len() < MAX_READ && rounds < MAX_READ {
+            rounds += 1;
             let mut chunks = self.buffers.chunks_exact_mut(MAX_DATAGRAM);
             let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
                 std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));

@@ -8,6 +8,7 @@ mod failover;
 mod forwarding;
 mod handshakes;
 mod network;
+mod overload;
 mod sockets;
 mod strangers;
 mod streams;

@@ -44,6 +44,8 @@ struct Ways {
     back: Arc<UdpSocket>,
     server: SocketAddr,
     server_after_answer: Option<SocketAddr>,
+    /// The client's last packet that passed.
+    last: Vec<u8>,
 }
 
 impl Proxy {
@@ -54,7 +56,7 @@ impl Proxy {
     pub(crate) fn with_trouble(server: SocketAddr, trouble: Trouble, seed: u64) -> Self {
         let (front, back) = (socket(), Arc::new(socket()));
         let address = front.local_addr().expect("address");
-        let ways = Ways { client: None, back: back.clone(), server, server_after_answer: None };
+        let ways = Ways { client: None, back: back.clone(), server, server_after_answer: None, last: vec![] };
         let shared = Arc::new(Shared {
             front,
             ways: Mutex::new(ways),
@@ -110,6 +112,14 @@ impl Proxy {
         self.shared.ways().server_after_answer = Some(server);
     }
 
+    /// Sends the client's last packet to the server again and again.
+    pub(crate) fn flood(&self, copies: usize) {
+        let ways = self.shared.ways();
+        for _ in 0..copies {
+            ways.back.send_to(&ways.last, ways.server).expect("room");
+        }
+    }
+
     /// Packets that got lost so far.
     pub(crate) fn lost(&self) -> u64 {
         self.shared.lost.load(Ordering::SeqCst)
@@ -143,9 +153,10 @@ impl Shared {
         let mut line = Line::new(self.trouble, seed);
         while !self.stop.load(Ordering::SeqCst) {
             let from = line.receive(&self.front, &self.lost, |packet| {
-                let ways = self.ways();
+                let mut ways = self.ways();
                 if self.to_server_open.load(Ordering::SeqCst) && self.fits(packet) {
                     let _ = ways.back.send_to(packet, ways.server);
+                    ways.last = packet.to_vec();
                 }
             });
             if from.is_some() {

@@ -1,0 +1,177 @@
+//! Packets from the socket that wait to be opened, by connection. Opening and forwarding a packet costs many times what
+//! reading it from the socket does: when more arrives than can be handled, packets are dropped here, of those who send
+//! the most. So their own congestion control slows them, and a modest sender and the acknowledgements of others do not
+//! stand in one line with theirs, as they would in the socket's buffer.
+
+use super::types::Id;
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
+
+/// Packets of one connection before others get their turn. Neighbours are cheaper to handle than strangers.
+const QUANTUM: usize = 32;
+/// Packets that wait for one connection; a sender's burst at a high rate is several hundred.
+const MAX_WAITING: usize = 1_024;
+/// Packets that wait in all, below 12 MB.
+const MAX_TOTAL: usize = 8_192;
+/// Dropped at a time from the longest.
+const SHED: usize = 32;
+
+/// Waiting packets of one connection, never empty.
+struct Line<T> {
+    packets: VecDeque<T>,
+    /// What is left of its turn.
+    left: usize,
+}
+
+pub(crate) struct Inbox<T> {
+    lines: FxHashMap<Id, Line<T>>,
+    /// Had nothing waiting until a moment ago; served first.
+    fresh: VecDeque<Id>,
+    turns: VecDeque<Id>,
+    total: usize,
+    /// Packets dropped so far.
+    pub(crate) dropped: u64,
+}
+
+impl<T> Inbox<T> {
+    pub(crate) fn new() -> Self {
+        let lines = FxHashMap::default();
+        Self { lines, fresh: VecDeque::new(), turns: VecDeque::new(), total: 0, dropped: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
+    pub(crate) fn push(&mut self, conn: Id, packet: T) {
+        let line = self.lines.entry(conn).or_insert_with(|| {
+            self.fresh.push_back(conn);
+            Line { packets: VecDeque::new(), left: QUANTUM }
+        });
+        line.packets.push_back(packet);
+        self.total += 1;
+        if line.packets.len() > MAX_WAITING {
+            self.shed(conn, 1);
+        } else if self.total > MAX_TOTAL
+            && let Some(longest) = self.lines.iter().max_by_key(|(_, l)| l.packets.len()).map(|(id, _)| *id)
+        {
+            self.shed(longest, SHED);
+        }
+    }
+
+    /// The packet whose turn it is.
+    pub(crate) fn take(&mut self) -> Option<(Id, T)> {
+        loop {
+            let list = if self.fresh.is_empty() { &mut self.turns } else { &mut self.fresh };
+            let conn = *list.front()?;
+            let Some(line) = self.lines.get_mut(&conn) else {
+                // Forgotten.
+                list.pop_front();
+                continue;
+            };
+            let packet = line.packets.pop_front();
+            self.total -= usize::from(packet.is_some());
+            line.left -= 1;
+            if line.packets.is_empty() {
+                list.pop_front();
+                self.lines.remove(&conn);
+            } else if line.left == 0 {
+                line.left = QUANTUM;
+                list.pop_front();
+                self.turns.push_back(conn);
+            }
+            if let Some(packet) = packet {
+                return Some((conn, packet));
+            }
+        }
+    }
+
+    /// The connection is over: what waits for it has nowhere to go.
+    pub(crate) fn forget(&mut self, conn: Id) {
+        if let Some(line) = self.lines.remove(&conn) {
+            self.total -= line.packets.len();
+        }
+    }
+
+    /// Drops the oldest of a line, which are the least worth; at least one packet stays.
+    fn shed(&mut self, conn: Id, count: usize) {
+        let Some(line) = self.lines.get_mut(&conn) else { return };
+        let count = count.min(line.packets.len().saturating_sub(1));
+        line.packets.drain(..count);
+        self.total -= count;
+        self.dropped += count as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(lines: &[(Id, usize)]) -> Inbox<usize> {
+        let mut inbox = Inbox::new();
+        for &(conn, count) in lines {
+            (0..count).for_each(|n| inbox.push(conn, n));
+        }
+        inbox
+    }
+
+    fn rest(inbox: &mut Inbox<usize>) -> Vec<(Id, usize)> {
+        std::iter::from_fn(|| inbox.take()).collect()
+    }
+
+    #[test]
+    fn each_line_keeps_its_order_and_all_are_served() {
+        let mut inbox = filled(&[(1, 100), (2, 3), (3, 70)]);
+        let taken = rest(&mut inbox);
+        for (conn, count) in [(1, 100), (2, 3), (3, 70)] {
+            let of: Vec<usize> = taken.iter().filter(|(c, _)| *c == conn).map(|(_, n)| *n).collect();
+            assert_eq!(of, (0..count).collect::<Vec<_>>());
+        }
+        assert!(inbox.is_empty() && inbox.lines.is_empty() && inbox.take().is_none());
+        assert_eq!(inbox.dropped, 0);
+    }
+
+    #[test]
+    fn a_modest_line_waits_for_one_turn_of_a_greedy_one_at_most() {
+        let mut inbox = filled(&[(1, 2_000)]);
+        for _ in 0..QUANTUM + 5 {
+            inbox.take();
+        }
+        inbox.push(2, 7);
+        assert_eq!(inbox.take(), Some((2, 7)), "what had nothing waiting goes first");
+        let mut both = filled(&[(1, 1_000), (2, 1_000)]);
+        let taken: Vec<Id> = std::iter::from_fn(|| both.take()).map(|(c, _)| c).take(4 * QUANTUM).collect();
+        assert_eq!(taken.iter().filter(|c| **c == 1).count(), 2 * QUANTUM);
+    }
+
+    #[test]
+    fn the_greedy_ones_lose_and_the_modest_do_not() {
+        let mut inbox = Inbox::new();
+        for n in 0..50_000 {
+            inbox.push(1, n);
+            inbox.push(2 + (n % 7) as Id, n);
+            if n % 5_000 == 0 {
+                inbox.push(99, n);
+            }
+        }
+        assert!(inbox.total <= MAX_TOTAL);
+        let taken = rest(&mut inbox);
+        assert_eq!(taken.iter().filter(|(c, _)| *c == 99).count(), 10);
+        assert_eq!(taken.len() as u64 + inbox.dropped, 100_010);
+        let newest = taken.iter().filter(|(c, _)| *c == 1).map(|(_, n)| *n).max();
+        assert_eq!(newest, Some(49_999), "the oldest are dropped");
+    }
+
+    #[test]
+    fn a_line_is_bounded_and_what_waits_for_a_closed_connection_is_gone() {
+        let mut inbox = filled(&[(1, MAX_WAITING + 10), (2, 5)]);
+        assert_eq!((inbox.total, inbox.dropped), (MAX_WAITING + 5, 10));
+        inbox.forget(1);
+        assert_eq!(inbox.total, 5);
+        inbox.push(1, 77);
+        let taken = rest(&mut inbox);
+        assert_eq!(taken.iter().filter(|(c, _)| *c == 1).collect::<Vec<_>>(), [&(1, 77)]);
+        assert_eq!(taken.len(), 6);
+        assert!(inbox.is_empty());
+    }
+}
