@@ -29,6 +29,7 @@ mod path_info;
 mod paths;
 mod poller;
 mod pulse;
+mod roaming;
 mod sources;
 mod splice;
 mod streams;

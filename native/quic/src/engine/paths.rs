@@ -7,11 +7,12 @@ use super::core::Engine;
 use super::direct_filter::Budget;
 use super::path_info::{PathChange, path_number};
 use super::pulse::{Beat, Pulse};
+use super::roaming::KeepPaths;
 use super::types::{Event, Id};
 use super::watch::{Finding, Watch};
 use bytes::Bytes;
 use noq_proto as q;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,13 @@ const DIRECT_KEEP_ALIVE: Duration = Duration::from_secs(12);
 const VIRTUAL_KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A peer can make candidates and statuses change at will; the owner hears of it at most so often.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
+/// After so long without a path, all of them have a chance to be back.
+const LONG_OUTAGE: Duration = Duration::from_secs(1);
+/// Questions after a late acknowledgement: a packet is lost with noq when three later ones have arrived.
+const MIN_AMENDS: u32 = 4;
+const MAX_AMENDS: u32 = 64;
 pub(crate) const CLOSED_AS_DEAD: u32 = 1;
-const CLOSED_BY_NETWORK: u32 = 2;
+pub(super) const CLOSED_BY_NETWORK: u32 = 2;
 /// Of a connection whose relayed path left the relay: `protocol`.
 const CLOSED_AS_TAKEN: u64 = 1;
 
@@ -35,6 +41,8 @@ pub(crate) struct Paths {
     pub(crate) budget: Budget,
     min_silence: Duration,
     known: Vec<Path>,
+    /// Since when there is a dead path and none that is proven to live.
+    outage: Option<Instant>,
     candidates_changed: bool,
     status_changed: bool,
     next_report: Instant,
@@ -49,11 +57,30 @@ struct Path {
     heard: u64,
     /// Status that the peer gave it, as the owner knows it.
     told: Option<q::PathStatus>,
+    /// Questions asked to undo a late acknowledgement, and what had been answered at the last.
+    amends: (u32, u64),
 }
 
 impl Path {
     fn is_virtual(&self) -> bool {
         addr::is_virtual(&self.network.remote())
+    }
+
+    /// noq believes a round trip as long as an outage, and would wait as long for what is lost. Packets that are
+    /// acknowledged in time make it give up what is older than they, and correct its estimate.
+    fn make_amends(&mut self, conn: &mut q::Connection, beat: &Beat) {
+        let (asked, answers) = self.amends;
+        let wrong = match (beat.rtt, conn.path_stats(self.id)) {
+            (Some(rtt), Some(stats)) => rtt.contradicts(stats.rtt),
+            _ => false,
+        };
+        if asked >= MAX_AMENDS || (!wrong && asked >= MIN_AMENDS) {
+            self.pulse.forgive();
+            self.amends = (0, 0);
+        } else if asked == 0 || answers != beat.answers {
+            let _ = conn.ping_path(self.id);
+            self.amends = (asked + 1, beat.answers);
+        }
     }
 
     fn event(&self, conn: Id, change: PathChange) -> Event {
@@ -76,6 +103,7 @@ impl Paths {
             budget: Budget::new(Instant::now()),
             min_silence,
             known: Vec::new(),
+            outage: None,
             candidates_changed: false,
             status_changed: false,
             next_report: Instant::now(),
@@ -109,6 +137,18 @@ impl Paths {
         let looks = self.known.iter().filter(|_| watched);
         let looks = looks.filter_map(|p| p.watch.deadline(&p.pulse.now(), is_available(conn, p.id)));
         looks.chain(self.report_due()).min()
+    }
+
+    /// Direct paths from addresses that are not ours any more, now dead.
+    pub(super) fn lose_addresses(&mut self, is_ours: impl Fn(IpAddr) -> bool) -> Vec<q::PathId> {
+        let mut lost = Vec::new();
+        for path in self.known.iter_mut().filter(|p| !p.is_virtual()) {
+            if path.network.local_ip().is_some_and(|ip| !is_ours(ip)) {
+                path.watch.dead = true;
+                lost.push(path.id);
+            }
+        }
+        lost
     }
 
     fn report_due(&self) -> Option<Instant> {
@@ -149,15 +189,6 @@ fn frames_heard(conn: &mut q::Connection, id: q::PathId) -> u64 {
         + f.path_response
 }
 
-#[derive(Debug)]
-struct KeepPaths;
-
-impl q::NetworkChangeHint for KeepPaths {
-    fn is_path_recoverable(&self, _: q::PathId, _: q::FourTuple) -> bool {
-        true
-    }
-}
-
 impl Engine {
     /// A path may carry data from now on: path 0 with the handshake, others once both ends are proven.
     pub(crate) fn path_established(&mut self, conn: Id, id: q::PathId) {
@@ -168,7 +199,15 @@ impl Engine {
         if paths.position(id).is_some() {
             return;
         }
-        let path = Path { id, network, pulse, watch: Watch::new(paths.min_silence), heard: 0, told: None };
+        let path = Path {
+            id,
+            network,
+            pulse,
+            watch: Watch::new(paths.min_silence),
+            heard: 0,
+            told: None,
+            amends: (0, 0),
+        };
         let direct = !path.is_virtual();
         let idle = direct.then_some(DIRECT_IDLE);
         let _ = c.q.set_path_max_idle_timeout(now, id, idle);
@@ -272,10 +311,13 @@ impl Engine {
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(paths) = c.paths.as_deref_mut() else { return };
         let watched = paths.known.len() > 1;
-        let (mut ask, mut lost) = (false, false);
+        let (mut ask, mut lost, mut over) = (false, false, false);
         let mut changes = Vec::new();
         for path in &mut paths.known {
             let beat = path.pulse.now();
+            if beat.late {
+                path.make_amends(&mut c.q, &beat);
+            }
             if !watched && !path.watch.dead {
                 continue;
             }
@@ -292,6 +334,10 @@ impl Engine {
                     PathChange::Dead
                 }
                 Finding::Alive => PathChange::Alive,
+                Finding::Over => {
+                    over = true;
+                    continue;
+                }
             };
             changes.push(path.event(conn, change));
         }
@@ -302,6 +348,10 @@ impl Engine {
                     path.watch.revive();
                     changes.push(path.event(conn, PathChange::Alive));
                 }
+            }
+            // A sender with a full congestion window asks nothing before its next probe, which can be seconds away.
+            if !changes.is_empty() {
+                c.q.handle_network_change(Some(&KeepPaths), now);
             }
         }
         if ask {
@@ -314,7 +364,8 @@ impl Engine {
                 }
             }
         }
-        if !changes.is_empty() {
+        over |= paths.outage.is_some() && paths.known.iter().any(|p| p.watch.is_proven());
+        if over || !changes.is_empty() {
             if lost {
                 // Told first, or the owner would move to one of them.
                 let also = self.lose_likewise(conn, now);
@@ -350,20 +401,36 @@ impl Engine {
 
     /// When the paths in use are dead, has another carry the data, and lets dead direct paths go. Only then
     /// noq sends again what was on its way there, and the peer hears that the path is no more; else it would
-    /// go on acknowledging there. Without another path all stays as it is: the dead one could come back.
-    fn rebalance(&mut self, conn: Id) {
+    /// go on acknowledging there. Without another path that is proven to live all stays as it is: the dead one could come
+    /// back, and has a chance to when there was none for long. noq takes an acknowledgement that comes after an outage
+    /// for a round trip, and gives up what was on its way on a closed path after three times that and more; a path that
+    /// is back gets it through at once.
+    pub(super) fn rebalance(&mut self, conn: Id) {
         let now = Instant::now();
         let dark = self.dark_paths(conn);
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(paths) = c.paths.as_deref_mut() else { return };
-        let living = || paths.known.iter().filter(|p| !p.watch.dead && !dark.contains(&p.id));
+        let lives = |p: &&Path| !p.watch.dead && !dark.contains(&p.id);
+        let is_proven = paths.known.iter().filter(lives).any(|p| p.watch.is_proven());
+        match paths.outage {
+            None if !is_proven && paths.known.iter().any(|p| p.watch.dead) => paths.outage = Some(now),
+            Some(since) if is_proven => {
+                paths.outage = None;
+                if now - since > LONG_OUTAGE {
+                    paths.known.iter_mut().filter(|p| p.watch.dead).for_each(|p| p.watch.give_chance(now));
+                    c.q.handle_network_change(Some(&KeepPaths), now);
+                }
+            }
+            _ => {}
+        }
+        let living = || paths.known.iter().filter(lives);
         let Some(best) = living().min_by_key(|p| (!p.is_virtual(), p.pulse.now().pto())) else { return };
         if !living().any(|p| is_available(&c.q, p.id)) {
             let _ = c.q.set_path_status(best.id, q::PathStatus::Available);
         }
         for path in paths.known.iter().filter(|p| p.watch.dead) {
             let _ = c.q.set_path_status(path.id, q::PathStatus::Backup);
-            if !path.is_virtual() {
+            if is_proven && !path.is_virtual() && path.watch.is_lost() {
                 let _ = c.q.close_path(now, path.id, q::VarInt::from_u32(CLOSED_AS_DEAD));
             }
         }
@@ -397,10 +464,14 @@ impl Engine {
         let Some(paths) = c.paths.as_deref_mut() else { return };
         for path in &mut paths.known {
             let Ok(network) = c.q.network_path(path.id) else { continue };
+            if network == path.network {
+                continue;
+            }
             let moved = network.remote() != path.network.remote();
             path.network = network;
+            // noq begins anew, with another congestion controller, also when only our own address is another.
+            path.pulse = Pulse::of(&c.q, path.id).unwrap_or_else(|| path.pulse.clone());
             if moved {
-                path.pulse = Pulse::of(&c.q, path.id).unwrap_or_else(|| path.pulse.clone());
                 let idle = (path.id != q::PathId::ZERO).then_some(DIRECT_IDLE);
                 let _ = c.q.set_path_max_idle_timeout(now, path.id, idle);
                 self.events.push(path.event(conn, PathChange::Moved));
@@ -435,58 +506,4 @@ impl Engine {
             self.events.push(Event::Candidates { conn, addresses });
         }
     }
-
-    /// The host has other addresses or routes than before.
-    pub(crate) fn network_changed(&mut self) {
-        let now = Instant::now();
-        let all: Vec<Id> = self.conns.keys().copied().collect();
-        for id in all {
-            self.leave_lost_addresses(id);
-            if let Some(c) = self.conns.get_mut(&id) {
-                c.q.handle_network_change(Some(&KeepPaths), now);
-            }
-            self.mark(id);
-        }
-    }
-
-    /// Closes the direct paths whose local address is ours no more.
-    fn leave_lost_addresses(&mut self, conn: Id) {
-        let now = Instant::now();
-        let Some(c) = self.conns.get_mut(&conn) else { return };
-        let Some(paths) = c.paths.as_deref_mut() else { return };
-        let mut lost = Vec::new();
-        for path in paths.known.iter_mut().filter(|p| !p.is_virtual()) {
-            if path.network.local_ip().is_some_and(|ip| !is_ours(ip)) {
-                path.watch.dead = true;
-                lost.push(path.id);
-            }
-        }
-        for id in &lost {
-            let _ = c.q.close_path(now, *id, q::VarInt::from_u32(CLOSED_BY_NETWORK));
-        }
-        if !lost.is_empty() {
-            self.rebalance(conn);
-        }
-    }
-
-    /// Another carrier is under a virtual path: what waited for the old one's answers need not wait longer.
-    pub(crate) fn carrier_changed(&mut self, path: Id) {
-        let now = Instant::now();
-        let remote = addr::virtual_address(path);
-        let on_it = |c: &super::conn::Conn| {
-            c.paths.is_some() && c.q.network_path(q::PathId::ZERO).is_ok_and(|n| n.remote() == remote)
-        };
-        let inner: Vec<Id> = self.conns.iter().filter(|(_, c)| on_it(c)).map(|(id, _)| *id).collect();
-        for id in inner {
-            if let Some(c) = self.conns.get_mut(&id) {
-                c.q.handle_network_change(Some(&KeepPaths), now);
-            }
-            self.mark(id);
-        }
-    }
-}
-
-/// Whether the host has this address now.
-fn is_ours(ip: IpAddr) -> bool {
-    UdpSocket::bind(SocketAddr::new(ip.to_canonical(), 0)).is_ok()
 }

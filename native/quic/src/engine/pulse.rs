@@ -1,6 +1,7 @@
 //! Signs of life of one path. noq tells them to nobody but the path's congestion controller, so one is
 //! wrapped: it decides nothing of its own and notes what goes by.
 
+use super::watch::MIN_SILENCE;
 use noq_proto as q;
 use noq_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
 use parking_lot::Mutex;
@@ -22,6 +23,8 @@ pub(crate) struct Beat {
     pub(crate) answers: u64,
     pub(crate) rtt: Option<Rtt>,
     pub(crate) mtu: u16,
+    /// An acknowledgement came that was lost at first, or held up. noq takes it for a round trip.
+    pub(crate) late: bool,
 }
 
 /// Round trips as acknowledgements show them (RFC 6298), the peer's delay included.
@@ -45,12 +48,28 @@ impl Rtt {
         }
     }
 
+    /// A round trip that takes longer is none: that long a path in use is not even taken for alive.
+    fn limit(self) -> Duration {
+        (self.pto() * 3).max(MIN_SILENCE)
+    }
+
+    /// Whether another reckoning has gone wrong by far.
+    pub(crate) fn contradicts(self, other: Duration) -> bool {
+        other > self.smoothed * 4 + Duration::from_millis(100)
+    }
+
     fn pto(self) -> Duration {
         self.smoothed + (self.variation * 4).max(GRANULARITY) + MAX_ACK_DELAY
     }
 }
 
 impl Beat {
+    fn add(&mut self, sample: Duration) {
+        let limit = self.rtt.map_or(sample, Rtt::limit);
+        self.late |= sample > limit;
+        self.rtt = Some(self.rtt.map_or(Rtt::of(sample), |r| r.update(sample.min(limit))));
+    }
+
     /// Probe timeout (RFC 9002 §6.2.1).
     pub(crate) fn pto(&self) -> Duration {
         self.rtt.map_or(Duration::from_millis(325), Rtt::pto)
@@ -63,6 +82,11 @@ pub(crate) struct Pulse(Mutex<Beat>);
 impl Pulse {
     pub(crate) fn now(&self) -> Beat {
         *self.0.lock()
+    }
+
+    /// What a late acknowledgement did is undone.
+    pub(crate) fn forgive(&self) {
+        self.0.lock().late = false;
     }
 
     /// The pulse of a path; none when its connection was made without.
@@ -122,8 +146,7 @@ impl Controller for Watched {
             beat.answers += 1;
             beat.waiting_since = self.waiting.then_some(now);
             if let Some(sent) = self.acked.take() {
-                let sample = now.saturating_duration_since(sent);
-                beat.rtt = Some(beat.rtt.map_or(Rtt::of(sample), |r| r.update(sample)));
+                beat.add(now.saturating_duration_since(sent));
             }
         }
         self.inner.on_end_acks(now, in_flight, app_limited, largest);
@@ -214,6 +237,19 @@ mod tests {
         assert_eq!((pulse.now().waiting_since, pulse.now().answers), (None, 2));
         c.on_mtu_update(1400);
         assert_eq!(pulse.now().mtu, 1400);
+    }
+
+    #[test]
+    fn an_acknowledgement_that_comes_far_too_late_is_no_round_trip() {
+        let ms = Duration::from_millis;
+        let mut beat = Beat::default();
+        (0..10).for_each(|_| beat.add(ms(20)));
+        assert!(!beat.late);
+        beat.add(ms(45_000));
+        assert!(beat.late && beat.pto() < ms(500), "{:?}", beat.pto());
+        // A path that has become slow is believed, step by step.
+        (0..30).for_each(|_| beat.add(ms(1_000)));
+        assert!(beat.pto() > ms(1_000), "{:?}", beat.pto());
     }
 
     #[test]

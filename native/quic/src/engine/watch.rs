@@ -17,6 +17,8 @@ pub(crate) enum Finding {
     Dead,
     /// A dead path has answered.
     Alive,
+    /// A dead path had another chance, and did not take it.
+    Over,
 }
 
 #[derive(Debug)]
@@ -29,12 +31,14 @@ pub(crate) struct Watch {
     asked_too: Option<Instant>,
     /// Since when the peer says by the path's status that it has left it.
     accused: Option<Instant>,
+    /// Dead, but may be back: since when it has another chance, and whether it was asked again.
+    chance: Option<(Instant, bool)>,
     pub(crate) dead: bool,
 }
 
 impl Watch {
     pub(crate) fn new(min_silence: Duration) -> Self {
-        Self { min_silence, seen: 0, asked: None, asked_too: None, accused: None, dead: false }
+        Self { min_silence, seen: 0, asked: None, asked_too: None, accused: None, chance: None, dead: false }
     }
 
     /// Something was heard on a dead path: it has another chance.
@@ -56,12 +60,31 @@ impl Watch {
         if self.deadline(beat, in_use).is_none_or(|at| now < at) {
             return Finding::Nothing;
         }
+        if let Some((since, asked)) = self.chance {
+            self.chance = (!asked).then_some((since, true));
+            return if asked { Finding::Over } else { Finding::Ask };
+        }
         if self.asked.is_none() {
             self.asked = Some(now);
             return Finding::Ask;
         }
         self.dead = true;
         Finding::Dead
+    }
+
+    /// It lives, and has answered since it was asked last.
+    pub(crate) fn is_proven(&self) -> bool {
+        !self.dead && self.asked.is_none() && self.asked_too.is_none()
+    }
+
+    /// There was no path for long, and another one lives again: so may this one. It is being asked.
+    pub(crate) fn give_chance(&mut self, now: Instant) {
+        self.chance.get_or_insert((now, false));
+    }
+
+    /// Dead, with no chance left.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.dead && self.chance.is_none()
     }
 
     /// The path has been asked together with another one.
@@ -81,7 +104,8 @@ impl Watch {
     /// When to look again.
     pub(crate) fn deadline(&self, beat: &Beat, in_use: bool) -> Option<Instant> {
         if self.dead {
-            return None;
+            let patience = self.min_silence.max(beat.pto() * 3);
+            return self.chance.map(|(since, asked)| since + if asked { patience } else { patience / 2 });
         }
         if let Some(accused) = self.accused {
             return Some(self.asked.map_or(accused, |at| at + beat.pto().max(self.min_silence / 3)));
@@ -104,7 +128,7 @@ mod tests {
 
     fn beat(waiting_since: Option<Instant>, answers: u64) -> Beat {
         let short = super::super::pulse::Rtt::of(Duration::from_millis(1));
-        Beat { waiting_since, answers, rtt: Some(short), mtu: 1200 }
+        Beat { waiting_since, answers, rtt: Some(short), mtu: 1200, late: false }
     }
 
     fn ms(n: u64) -> Duration {
@@ -164,6 +188,39 @@ mod tests {
         assert!(silent.dies_too(t + ms(300), &waiting));
         assert!(!silent.dies_too(t + ms(301), &waiting), "it is told once");
         assert!(!answering.dies_too(t + ms(300), &beat(None, 1)));
+    }
+
+    #[test]
+    fn a_dead_path_with_a_chance_is_asked_twice_and_is_alive_or_lost() {
+        let t = Instant::now();
+        let waiting = beat(Some(t), 0);
+        let mut w = Watch::new(MIN_SILENCE);
+        w.look(t + ms(150), &waiting, true);
+        assert_eq!(w.look(t + ms(300), &waiting, true), Finding::Dead);
+        assert!(w.is_lost());
+        w.give_chance(t + ms(9_000));
+        w.give_chance(t + ms(9_100));
+        assert!(!w.is_lost());
+        assert_eq!(w.look(t + ms(9_149), &waiting, true), NO);
+        assert_eq!(w.look(t + ms(9_150), &waiting, true), Finding::Ask);
+        assert_eq!(w.look(t + ms(9_299), &waiting, true), NO);
+        assert_eq!(w.look(t + ms(9_300), &waiting, true), Finding::Over);
+        assert!(w.is_lost());
+        assert_eq!(w.deadline(&waiting, true), None);
+        w.give_chance(t + ms(10_000));
+        assert_eq!(w.look(t + ms(10_001), &beat(None, 1), true), Finding::Alive);
+        assert!(w.is_proven());
+    }
+
+    #[test]
+    fn a_path_is_proven_by_an_answer_after_the_question() {
+        let t = Instant::now();
+        let mut w = Watch::new(MIN_SILENCE);
+        assert!(w.is_proven());
+        w.asked_too(t);
+        assert!(!w.is_proven());
+        w.look(t + ms(10), &beat(None, 1), false);
+        assert!(w.is_proven());
     }
 
     #[test]
