@@ -2,7 +2,7 @@
 
 use super::types::Id;
 use noq_proto as q;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// Virtual paths have addresses in this unique-local /48. They never appear on a network: packets that
 /// claim to come from it are dropped at the socket, packets to it go into the carrier connection.
@@ -66,6 +66,11 @@ pub(crate) fn for_socket(address: SocketAddr, socket_is_v6: bool) -> SocketAddr 
         IpAddr::V6(_) if !socket_is_v6 => unmap(address),
         _ => address,
     }
+}
+
+/// Whether the host has this address now.
+pub(crate) fn is_ours(ip: IpAddr) -> bool {
+    UdpSocket::bind(SocketAddr::new(ip.to_canonical(), 0)).is_ok()
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod pulse;
 mod sources;
 mod splice;
 mod streams;
+mod targets;
 mod tcp;
 mod types;
 mod udp;

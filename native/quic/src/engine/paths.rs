@@ -5,13 +5,13 @@
 use super::addr;
 use super::core::Engine;
 use super::direct_filter::Budget;
-use super::path_info::{PathChange, path_number};
+use super::path_info::{KeepPaths, PathChange, path_number};
 use super::pulse::{Beat, Pulse};
 use super::types::{Event, Id};
 use super::watch::{Finding, Watch};
 use bytes::Bytes;
 use noq_proto as q;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ pub(crate) const DIRECT_IDLE: Duration = Duration::from_secs(30);
 const DIRECT_KEEP_ALIVE: Duration = Duration::from_secs(12);
 /// Shows whether the relay would be there.
 const VIRTUAL_KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// A peer can make candidates and statuses change at will; the owner hears of it at most so often.
+/// A peer can make candidates, statuses and addresses change at will; the owner hears of it at most so often.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) const CLOSED_AS_DEAD: u32 = 1;
 const CLOSED_BY_NETWORK: u32 = 2;
@@ -37,6 +37,7 @@ pub(crate) struct Paths {
     known: Vec<Path>,
     candidates_changed: bool,
     status_changed: bool,
+    moved: bool,
     next_report: Instant,
 }
 
@@ -49,6 +50,8 @@ struct Path {
     heard: u64,
     /// Status that the peer gave it, as the owner knows it.
     told: Option<q::PathStatus>,
+    /// Address of the peer, as the owner knows it.
+    told_remote: SocketAddr,
 }
 
 impl Path {
@@ -78,13 +81,15 @@ impl Paths {
             known: Vec::new(),
             candidates_changed: false,
             status_changed: false,
+            moved: false,
             next_report: Instant::now(),
         }
     }
 
-    /// Whether an established direct path ends there.
+    /// Whether a direct path ends there of which the peer has proven that it does.
     pub(crate) fn leads_to(&self, remote: SocketAddr) -> bool {
-        self.known.iter().any(|p| p.network.remote() == remote && p.id != q::PathId::ZERO)
+        let ends = |p: &Path| p.network.remote() == remote && p.id != q::PathId::ZERO;
+        self.known.iter().any(|p| ends(p) && !self.budget.doubts(p.id))
     }
 
     pub(crate) fn beat(&self, id: q::PathId) -> Option<Beat> {
@@ -112,7 +117,7 @@ impl Paths {
     }
 
     fn report_due(&self) -> Option<Instant> {
-        let due = self.candidates_changed || self.status_changed;
+        let due = self.candidates_changed || self.status_changed || self.moved;
         due.then_some(self.next_report)
     }
 
@@ -149,15 +154,6 @@ fn frames_heard(conn: &mut q::Connection, id: q::PathId) -> u64 {
         + f.path_response
 }
 
-#[derive(Debug)]
-struct KeepPaths;
-
-impl q::NetworkChangeHint for KeepPaths {
-    fn is_path_recoverable(&self, _: q::PathId, _: q::FourTuple) -> bool {
-        true
-    }
-}
-
 impl Engine {
     /// A path may carry data from now on: path 0 with the handshake, others once both ends are proven.
     pub(crate) fn path_established(&mut self, conn: Id, id: q::PathId) {
@@ -168,7 +164,15 @@ impl Engine {
         if paths.position(id).is_some() {
             return;
         }
-        let path = Path { id, network, pulse, watch: Watch::new(paths.min_silence), heard: 0, told: None };
+        let path = Path {
+            id,
+            network,
+            pulse,
+            watch: Watch::new(paths.min_silence),
+            heard: 0,
+            told: None,
+            told_remote: network.remote(),
+        };
         let direct = !path.is_virtual();
         let idle = direct.then_some(DIRECT_IDLE);
         let _ = c.q.set_path_max_idle_timeout(now, id, idle);
@@ -397,13 +401,13 @@ impl Engine {
         let Some(paths) = c.paths.as_deref_mut() else { return };
         for path in &mut paths.known {
             let Ok(network) = c.q.network_path(path.id) else { continue };
-            let moved = network.remote() != path.network.remote();
-            path.network = network;
-            if moved {
+            let before = std::mem::replace(&mut path.network, network).remote();
+            if network.remote() != before {
+                paths.budget.follow(&mut c.q, path.id, before, network.remote());
+                paths.moved = true;
                 path.pulse = Pulse::of(&c.q, path.id).unwrap_or_else(|| path.pulse.clone());
                 let idle = (path.id != q::PathId::ZERO).then_some(DIRECT_IDLE);
                 let _ = c.q.set_path_max_idle_timeout(now, path.id, idle);
-                self.events.push(path.event(conn, PathChange::Moved));
             }
         }
     }
@@ -424,6 +428,12 @@ impl Engine {
                     let backup = told == Some(q::PathStatus::Backup);
                     self.events.push(path.event(conn, PathChange::Status { backup }));
                 }
+            }
+        }
+        if std::mem::take(&mut paths.moved) {
+            for path in paths.known.iter_mut().filter(|p| p.told_remote != p.network.remote()) {
+                path.told_remote = path.network.remote();
+                self.events.push(path.event(conn, PathChange::Moved));
             }
         }
         if std::mem::take(&mut paths.candidates_changed)
@@ -456,7 +466,7 @@ impl Engine {
         let Some(paths) = c.paths.as_deref_mut() else { return };
         let mut lost = Vec::new();
         for path in paths.known.iter_mut().filter(|p| !p.is_virtual()) {
-            if path.network.local_ip().is_some_and(|ip| !is_ours(ip)) {
+            if path.network.local_ip().is_some_and(|ip| !addr::is_ours(ip)) {
                 path.watch.dead = true;
                 lost.push(path.id);
             }
@@ -484,9 +494,4 @@ impl Engine {
             self.mark(id);
         }
     }
-}
-
-/// Whether the host has this address now.
-fn is_ours(ip: IpAddr) -> bool {
-    UdpSocket::bind(SocketAddr::new(ip.to_canonical(), 0)).is_ok()
 }
