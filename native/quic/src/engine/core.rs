@@ -293,7 +293,7 @@ impl Engine {
         match self.ep.handle(now, network, ecn, data, &mut response) {
             Some(q::DatagramEvent::ConnectionEvent(handle, event)) => {
                 let Some(&id) = self.by_handle.get(&handle.0) else { return };
-                if !self.may_enter(id, network.remote()) {
+                if !self.may_enter(id, network) {
                     return;
                 }
                 let Some(conn) = self.conns.get_mut(&id) else { return };

@@ -140,9 +140,21 @@ impl DirectFilter {
     }
 
     /// Other ranges; what targets got so far still counts.
-    fn set_ranges(&mut self, refuse: Vec<Cidr>, allow: Vec<Cidr>) {
+    fn set_ranges(&mut self, refuse: Vec<Cidr>, allow: Vec<Cidr>, left_out: Vec<IpAddr>) {
         self.options.refuse = refuse;
         self.options.allow = allow;
+        self.options.left_out = left_out;
+    }
+
+    /// Whether direct paths may begin at this address of ours; one that is not known yet is judged later.
+    fn permits_local(&self, ip: Option<IpAddr>) -> bool {
+        ip.is_none_or(|ip| !self.options.left_out.contains(&ip.to_canonical()))
+    }
+
+    /// Whether a packet may leave for there: from where it says, else from where the routes would have it.
+    fn permits_way(&self, bound: Option<SocketAddr>, source: Option<IpAddr>, to: SocketAddr) -> bool {
+        let routed = || bound.and_then(|b| addr::source_of(b.ip(), to));
+        self.options.left_out.is_empty() || self.permits_local(source.or_else(routed))
     }
 
     pub(crate) fn permits(&self, address: SocketAddr) -> bool {
@@ -182,7 +194,8 @@ impl Engine {
             return true;
         }
         let reachable = self.udp.is_v6() || to.ip().to_canonical().is_ipv4();
-        if !reachable || !filter.permits(to) {
+        let bound = self.udp.local_addr().ok();
+        if !reachable || !filter.permits(to) || !filter.permits_way(bound, t.src_ip, to) {
             self.drops.direct_refused += packets as u64;
             return false;
         }
@@ -203,25 +216,29 @@ impl Engine {
 
     /// Whether a packet for this connection may have come from there. Inner connections take what comes from
     /// permitted addresses once direct paths are on; outer ones nothing that comes through a relay.
-    pub(crate) fn may_enter(&mut self, id: Id, from: SocketAddr) -> bool {
+    pub(crate) fn may_enter(&mut self, id: Id, network: q::FourTuple) -> bool {
+        let from = network.remote();
         let is_virtual = addr::is_virtual(&from);
         let Some(c) = self.conns.get(&id) else { return false };
         let Some(paths) = c.paths.as_deref() else {
             self.drops.outer_over_virtual += u64::from(is_virtual);
             return !is_virtual;
         };
-        if is_virtual || (paths.direct && paths.leads_to(from)) {
+        if is_virtual {
             return true;
         }
-        let permitted = paths.direct && self.direct.as_ref().is_some_and(|f| f.permits(from));
+        let permits = |f: &DirectFilter| {
+            f.permits_local(network.local_ip()) && (paths.leads_to(from) || f.permits(from))
+        };
+        let permitted = paths.direct && self.direct.as_ref().is_some_and(permits);
         self.drops.direct_refused_received += u64::from(!permitted);
         permitted
     }
 
     /// Replaces the ranges and closes the direct paths that they refuse. An endpoint without direct paths stays so.
-    pub(crate) fn set_direct_filter(&mut self, refuse: Vec<Cidr>, allow: Vec<Cidr>) {
+    pub(crate) fn set_direct_filter(&mut self, refuse: Vec<Cidr>, allow: Vec<Cidr>, left_out: Vec<IpAddr>) {
         let Some(filter) = &mut self.direct else { return };
-        filter.set_ranges(refuse, allow);
+        filter.set_ranges(refuse, allow, left_out);
         let all: Vec<Id> = self.conns.keys().copied().collect();
         for id in all {
             self.close_refused_paths(id);
@@ -241,7 +258,10 @@ impl Engine {
             }
         }
         for id in c.q.paths() {
-            let refused = |n: q::FourTuple| !addr::is_virtual(&n.remote()) && !filter.permits(n.remote());
+            let refused = |n: q::FourTuple| {
+                let permitted = filter.permits(n.remote()) && filter.permits_local(n.local_ip());
+                !addr::is_virtual(&n.remote()) && !permitted
+            };
             if id != q::PathId::ZERO && c.q.network_path(id).is_ok_and(refused) {
                 let _ = c.q.close_path(now, id, q::VarInt::from_u32(CLOSED_BY_OWNER));
             }

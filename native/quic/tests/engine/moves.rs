@@ -41,13 +41,12 @@ fn a_path_that_is_led_to_somebody_else_is_held_to_the_budget_of_strangers() {
         d.r.a.send(Command::Ping { conn: d.inner.client });
         limited = d.r.b.drops("direct_moved_limited");
         got += victims.iter().map(|v| received_bytes(v)).sum::<usize>();
-        if limited > 100 {
+        if limited > 20 {
             break;
         }
     }
     let most = 40_000 + 12_000 * (start.elapsed().as_secs() as usize + 1);
-    println!("{got} bytes, {limited} limited, {:?}", start.elapsed());
-    assert!(limited > 100, "{limited} packets held back");
+    assert!(limited > 20, "{limited} packets held back");
     assert!(got > 0 && got <= most, "{got} bytes, {most} at most");
 }
 
