@@ -99,3 +99,44 @@ fn moves_until(owner: &mut Owner, of: Id, end: SocketAddr) -> usize {
     });
     heard
 }
+
+#[test]
+fn paths_that_are_opened_and_closed_without_end_leave_nothing() {
+    let mut d = Direct::start(&patient());
+    d.show();
+    let (client, server) = (d.inner.client, d.inner.server);
+    for _ in 0..200 {
+        let path = open(&mut d);
+        assert_eq!(d.at_b("a path", |c| matches!(c, PathChange::Opened { .. })), path);
+        d.r.a.send(Command::ClosePath { conn: client, path });
+        assert_eq!(d.at_b("its end", |c| matches!(c, PathChange::Closed { .. })), path);
+    }
+    // As fast as commands go, whatever comes of it.
+    for n in 0..2_000 {
+        let request = d.r.a.id();
+        d.r.a.send(Command::OpenPath { conn: client, remote: d.line.address(), backup: true, request });
+        d.r.a.send(Command::ClosePath { conn: client, path: 200 + n / 8 });
+    }
+    d.r.a.settle();
+    let kept = |b: &mut Owner| b.paths(server).len();
+    d.r.b.ask_until("an end of it", kept, |n| *n <= 9);
+    d.transfer(1 << 20);
+    d.transfer_back(1 << 20);
+    d.assert_alive();
+}
+
+/// Opens a path from `a`; asks again until the other side has given out connection ids for one more.
+fn open(d: &mut Direct) -> u32 {
+    let (conn, remote) = (d.inner.client, d.line.address());
+    let mut path = None;
+    let attempt = |a: &mut Owner| {
+        let request = a.id();
+        a.send(Command::OpenPath { conn, remote, backup: true, request });
+        a.wait_for("an answer", |e| match e {
+            Event::OpenedPath { request: r, path } if *r == request => Some(path.clone()),
+            _ => None,
+        })
+    };
+    let _ = d.r.a.ask_until("a path", |a| path.insert(attempt(a)).clone(), |path| path.is_ok());
+    path.and_then(Result::ok).expect("opened")
+}
