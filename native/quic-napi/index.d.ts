@@ -35,8 +35,8 @@ export declare class NativeEndpoint {
   setCandidates(conn: number, addresses?: Array<string> | undefined | null): void
   probe(conn: number): void
   networkChanged(): void
-  /** Ranges in place of those of the endpoint's options. */
-  setDirectFilter(refuse: Array<string>, allow: Array<string>): void
+  /** Ranges and addresses in place of those of the endpoint's options. */
+  setDirectFilter(refuse: Array<string>, allow: Array<string>, leftOut: Array<string>): void
   reload(tls: NativeTls, request: number): void
   addRule(rule: number, from: number, to: number, matches: NativePrefix, rewrite: NativePrefix, maxBytesPerSecond?: number | undefined | null): void
   removeRule(rule: number): void
@@ -85,6 +85,7 @@ export interface NativeCount {
 export interface NativeDirect {
   refuse: Array<string>
   allow: Array<string>
+  leftOut: Array<string>
   minSilenceMs?: number
 }
 

@@ -15,6 +15,12 @@ import { type Arena, startArena } from './support/arena.ts';
 import { credentialsOf, endpointOf, HostilePeer } from './support/peer.ts';
 
 const PROTOCOL = 1;
+/** What closes a connection, by its code. */
+const NAMES: Readonly<Record<number, string>> = {
+  1: 'protocol',
+  2: 'unsupported-version',
+  4: 'wrong-tenant',
+};
 const service = (name: string) => name as ServiceName;
 const open = (requestId: number, name: string) => ({
   ...({ type: 'openSession', requestId, service: service(name), excludeConnectors: [] } as const),
@@ -61,35 +67,43 @@ describe('what is said at the wrong time or by the wrong role closes the connect
     ],
   ];
   test.each(closings)('%s', async (_, code, attack) => {
+    const counted = await arena.counting('intermediate');
     await using peer = await HostilePeer.connect(arena.mallory, arena.target);
     attack(peer);
     expect(await peer.connection.closed).toMatchObject({ kind: 'peer', code });
+    expect(await counted()).toMatchObject({ [`peer_closed/${NAMES[code]}`]: 1 });
     await arena.unharmed();
   });
 
   test('a message of a later version is answered, and the connection goes on', async () => {
+    const counted = await arena.counting('intermediate');
     await using peer = await HostilePeer.greeted(arena.mallory, arena.target);
     peer.raw(encodeFrame(Uint8Array.of(0xfa, 0x01, 0x00)));
     expect(await peer.next('error')).toMatchObject({ error: { code: 'unknown-message' } });
     peer.send(open(1, 'nothing'));
     expect(await peer.next('error')).toMatchObject({ error: { code: 'not-authorized', requestId: 1 } });
+    expect(await counted()).toMatchObject({ 'malformed/unknown': 1, 'request_refused/not-authorized': 1 });
   });
 
   test('a second stream is refused', async () => {
+    const counted = await arena.counting('intermediate');
     await using peer = await HostilePeer.greeted(arena.mallory, arena.target);
     const second = await peer.connection.openBi();
     await second.write(Uint8Array.of(1));
     await expect(second.read()).rejects.toMatchObject({ code: 'ERR_STREAM_RESET', quicCode: PROTOCOL });
+    expect(await counted()).toMatchObject({ 'stream_refused/protocol': 1 });
   });
 });
 
 describe('sessions of others', () => {
   test('a service that is not granted is refused as one that does not exist', async () => {
+    const counted = await arena.counting('intermediate');
     await using peer = await HostilePeer.greeted(arena.eve, arena.target);
     for (const [i, name] of ['secret', 'echo', 'nothing'].entries()) {
       peer.send(open(i + 1, name));
       expect(await peer.next('error')).toMatchObject({ error: { code: 'not-authorized', requestId: i + 1 } });
     }
+    expect(await counted()).toMatchObject({ 'request_refused/not-authorized': 3 });
     await arena.unharmed();
   });
 
@@ -105,6 +119,7 @@ describe('sessions of others', () => {
     const own = await peer.next('sessionOffer');
     const ignored = () => arena.metric('intermediate', 'ztna_core_events_total', 'close-unknown-session');
     const before = await ignored();
+    const counted = await arena.counting('intermediate');
 
     peer.send({ type: 'extendGrant', requestId: 2, sessionUid: uid, services: [service('echo')] });
     expect(await peer.next('error')).toMatchObject({ error: { code: 'unknown-session', requestId: 2 } });
@@ -123,6 +138,10 @@ describe('sessions of others', () => {
       error: wireError('internal', 'x'),
     });
     await expect.poll(ignored).toBe(before + 2);
+    expect(await counted()).toMatchObject({
+      ...{ 'request_refused/unknown-session': 1, 'request_refused/grant-invalid': 2 },
+      ...{ 'request_refused/not-authorized': 1, 'message_ignored/answer-unknown-offer': 1 },
+    });
     expect((await arena.agent.status()).sessions.map(({ session }) => session)).toContain(uid);
     await arena.unharmed();
   });
@@ -147,15 +166,18 @@ describe('sessions of others', () => {
 
 describe('floods', () => {
   test('of messages are cut off', async () => {
+    const counted = await arena.counting('intermediate');
     await using peer = await HostilePeer.greeted(arena.mallory, arena.target);
     const one = encodeFrame(encodeControlMessage(open(1, 'nothing')));
     peer.raw(Buffer.concat(Array.from({ length: 20_000 }, () => one)));
     expect(await peer.connection.closed).toMatchObject({ kind: 'peer', code: 9 });
     expect(peer.heard.length).toBeLessThan(1_000);
+    expect(await counted()).toMatchObject({ 'peer_closed/limit': 1 });
     await arena.unharmed();
   });
 
   test('of connections that say nothing keep nobody else out, and are closed in time', async () => {
+    const counted = await arena.counting('intermediate');
     await using endpoint = endpointOf(credentialsOf(arena.eve), arena.eve.files.trust.bundleFile);
     const connect = () => endpoint.connect({ remote: arena.target, alpn: [ALPN.CONTROL] });
     const silent = await Promise.all(Array.from({ length: 40 }, connect));
@@ -168,6 +190,7 @@ describe('floods', () => {
     await arena.unharmed();
     await expect.poll(refused, { timeout: 10_000 }).toBe(40);
     expect(await silent[0]?.closed).toMatchObject({ code: 12 });
+    expect(await counted()).toMatchObject({ 'peer_refused/limit': 8, 'peer_closed/timeout': 32 });
   });
 });
 

@@ -38,11 +38,13 @@ describe('a header that is none resets its stream and nothing else', () => {
     ['truncated', Uint8Array.of(0x20, 0x0a), true],
     ['nothing', new Uint8Array(0), true],
   ])('%s', async (_, bytes, end) => {
+    const counted = await arena.counting('connector');
     const stream = await inner.openBi();
     await stream.write(bytes);
     if (end) await stream.finish();
     await expect(stream.read()).rejects.toMatchObject({ code: 'ERR_STREAM_RESET', quicCode: PROTOCOL });
     expect(inner.isClosed).toBe(false);
+    expect(refusals(await counted())).toEqual({ 'stream_refused/no-header': 1 });
     await arena.unharmed();
   });
 });
@@ -58,31 +60,38 @@ describe('a flow that is not allowed is refused with a code', () => {
     ],
     ['a port that the service has not', { port: 22 }, 'unknown-service'],
   ])('%s', async (_, change, code) => {
+    const counted = await arena.counting('connector');
     const stream = await inner.openBi();
     await stream.write(head(change));
     expect(await answer(stream)).toMatchObject({ error: { code } });
+    expect(refusals(await counted())).toEqual({ [`flow_refused/${code}`]: 1 });
     await arena.unharmed();
   });
 
   test('a service that the policy allows but the grant does not, after the time for a grant to come', async () => {
+    const counted = await arena.counting('connector');
     const stream = await inner.openBi();
     await stream.write(head({ service: 'tar' as ServiceName, port: 9 }));
     expect(await answer(stream)).toMatchObject({ error: { code: 'not-authorized' } });
+    expect(refusals(await counted())).toEqual({ 'flow_refused/not-authorized': 1 });
   });
 
   test('the flow id of another association', async () => {
+    const counted = await arena.counting('connector');
     const udp = { protocol: 'udp', flowId: 9 as FlowId, port: 7 } as const;
     const [first, second] = [await inner.openBi(), await inner.openBi()];
     await first.write(head(udp));
     expect(await answer(first)).toEqual({});
     await second.write(head(udp));
     await expect(second.read()).rejects.toMatchObject({ quicCode: PROTOCOL });
+    expect(refusals(await counted())).toEqual({ 'stream_refused/flow-id-in-use': 1 });
     await first.finish();
     await arena.unharmed();
   });
 });
 
 test('streams that never send their header are reset in time and hold up nobody', async () => {
+  const counted = await arena.counting('connector');
   const streams = await Promise.all(Array.from({ length: 1_500 }, () => inner.openBi()));
   await Promise.all(streams.map((stream) => stream.write(Uint8Array.of(0x20))));
   await arena.unharmed();
@@ -90,6 +99,10 @@ test('streams that never send their header are reset in time and hold up nobody'
   // The first thousand waited for their header; the others were not even listened to.
   expect(codes.filter((code) => code === PROTOCOL)).toHaveLength(1_024);
   expect(codes.filter((code) => code === 9)).toHaveLength(476);
+  expect(refusals(await counted())).toEqual({
+    'stream_refused/no-header': 1_024,
+    'stream_refused/limit': 476,
+  });
   const stream = await inner.openBi();
   await stream.write(head({}));
   expect(await answer(stream)).toEqual({});
@@ -103,7 +116,8 @@ test('datagrams of no flow, and pieces of nothing, are dropped; pieces of a flow
   await stream.write(head({ protocol: 'udp', flowId, port: 7 } as Partial<FlowOpen>));
   expect(await answer(stream)).toEqual({});
   const dropped = () => arena.metric('connector', 'ztna_quic_drops', 'flow_reassembly');
-  const before = await dropped();
+  const unclaimed = () => arena.metric('connector', 'ztna_unclaimed_datagrams_total');
+  const [before, unclaimedBefore] = [await dropped(), await unclaimed()];
   for (let i = 0; i < 400; i++) {
     inner.sendDatagram(Buffer.concat([flowPrefix((1_000 + i) as FlowId).whole, noise(i)]));
     inner.sendDatagram(noise(i));
@@ -111,10 +125,17 @@ test('datagrams of no flow, and pieces of nothing, are dropped; pieces of a flow
     inner.sendDatagram(encodeFragment(flowPrefix(flowId), fragment));
   }
   await expect.poll(dropped).toBeGreaterThan(before);
+  // Datagrams may be lost on the way: of 800, half.
+  await expect.poll(unclaimed).toBeGreaterThan(unclaimedBefore + 400);
   await stream.finish();
   expect(inner.isClosed).toBe(false);
   await arena.unharmed();
 });
+
+/** What was refused, of what was counted. */
+function refusals(counted: Record<string, number>): Record<string, number> {
+  return Object.fromEntries(Object.entries(counted).filter(([key]) => key.includes('_refused/')));
+}
 
 function head(change: Partial<FlowOpen>): Uint8Array {
   const open = {

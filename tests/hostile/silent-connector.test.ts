@@ -23,6 +23,7 @@ afterEach(async () => {
 
 test('a connector that never answers an offer costs the flow its time and nobody else anything', async () => {
   const before = (await arena.agent.status()).flows;
+  const counted = await counting();
   const flow = arena.agent.openFlow(target);
   const failed = expect(flow).rejects.toMatchObject({ code: expect.stringMatching(/timeout|no-connector/) });
   await evil.next('sessionOffer');
@@ -30,14 +31,17 @@ test('a connector that never answers an offer costs the flow its time and nobody
   await failed;
   // Of the checks above only the UDP association is still there.
   expect((await arena.agent.status()).flows).toBeLessThanOrEqual(before + 1);
+  expect(await counted()).toMatchObject({ 'flow_failed.timeout': 1 });
   await arena.unharmed();
 });
 
 test('a connector that accepts and never completes the inner handshake likewise', async () => {
+  const counted = await counting();
   const flow = arena.agent.openFlow(target);
   const failed = expect(flow).rejects.toMatchObject({ code: expect.stringMatching(/timeout|no-connector/) });
   accept(await evil.next('sessionOffer'));
   await failed;
+  expect(await counted()).toMatchObject({ 'flow_failed.timeout': 1 });
   await arena.unharmed();
 });
 
@@ -50,13 +54,24 @@ test('a connector that never answers a flow, or answers rubbish, fails that flow
     [Uint8Array.of(0x03, 0xff, 0xff, 0xff), 'protocol'],
   ] as const) {
     answers(answer);
+    const counted = await counting();
     const flow = await arena.agent.openFlow(target);
     await expect(flow.result()).rejects.toMatchObject({ code });
     flow.abandon();
     flow.release();
+    expect(await counted()).toMatchObject({ [`flow_failed.${code}`]: 1 });
     await arena.unharmed();
   }
 });
+
+/** Begins to count at the agent; what it gives tells what came since. */
+async function counting() {
+  const before = (await arena.agent.status()).events;
+  return async () => {
+    const now = Object.entries((await arena.agent.status()).events);
+    return Object.fromEntries(now.map(([key, count]) => [key, count - (before[key] ?? 0)]));
+  };
+}
 
 function accept({ sessionUid, relayId }: SessionOffer): void {
   evil.send({ type: 'sessionAnswer', sessionUid, relayId });

@@ -151,6 +151,7 @@ class RunningAgent implements Agent {
     this.#flows = new FlowTable({
       ...{ input, maxFlows: config.limits.flows, resultTimeoutMs: config.openTimeoutMs },
       connection: (session) => this.#inner.connection(session),
+      onRefused: (code) => this.observer.add('flow_failed', code),
     });
     const { verifyGrant } = this.#component;
     const identity = identityInForce(this.#component);

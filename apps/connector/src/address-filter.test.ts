@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { forbids } from './address-filter.ts';
 
 const judge = (ip: string, allowLocal: boolean, port = 80) =>
-  forbids(ip, port, { allowLocal, ownPorts: [9091], ownAddresses: ['10.0.0.5', 'fe80::1%eth0'] });
+  forbids(ip, port, { allowLocal, ownPorts: [9091], ownAddresses: () => ['10.0.0.5', 'fe80::1%eth0'] });
 
 const LOCAL = {
   loopback: [
@@ -50,4 +50,14 @@ it("the connector's own listeners need allowLocal, other ports of the machine do
   expect(judge('::ffff:10.0.0.5', false, 9091)).toBe('own-listener');
   expect(judge('10.0.0.5', true, 9091)).toBeUndefined();
   expect(judge('10.0.0.5', false, 80)).toBeUndefined();
+});
+
+it('while the system does not tell its addresses, whatever has a port of an own listener may be one', () => {
+  const ownAddresses = () => {
+    throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+  };
+  const options = { ownPorts: [9091], ownAddresses };
+  expect(forbids('10.0.0.5', 9091, { ...options, allowLocal: false })).toBe('own-listener');
+  expect(forbids('10.0.0.5', 9091, { ...options, allowLocal: true })).toBeUndefined();
+  expect(forbids('10.0.0.5', 80, { ...options, allowLocal: false })).toBeUndefined();
 });

@@ -52,7 +52,7 @@ export interface FilterOptions {
   /** Ports on which this process listens. */
   readonly ownPorts: readonly number[];
   /** Addresses of this machine; by default asked of the system. */
-  readonly ownAddresses?: readonly string[];
+  readonly ownAddresses?: () => readonly string[];
 }
 
 /** Whether a resolved address may be dialled: undefined, or why not. `ip` without brackets. */
@@ -67,7 +67,9 @@ function classify(ip: string, port: number, options: FilterOptions): Forbidden |
   const hit = LISTS.find(({ list }) => list.check(ip, family));
   if (hit) return hit.name;
   if (!options.ownPorts.includes(port)) return undefined;
-  const own = options.ownAddresses ?? addressesOfMachine();
+  const own = attempt(options.ownAddresses ?? addressesOfMachine);
+  // Not known: then it may be one of them.
+  if (!own) return 'own-listener';
   return own.some((address) => plain(address) === ip) ? 'own-listener' : undefined;
 }
 
@@ -105,6 +107,15 @@ function embeddedAt(groups: readonly number[]): number | undefined {
   if (begins(0, 0, 0, 0, 0, 0xffff)) return 6; // IPv4-mapped, RFC 4291
   const compatible = begins(0, 0, 0, 0, 0, 0) && (groups[6] !== 0 || (groups[7] ?? 0) > 1);
   return compatible ? 6 : undefined; // IPv4-compatible, RFC 4291; not :: and ::1
+}
+
+/** Throws when the process has no file descriptor left, which is no reason to end a flow's decision with it. */
+function attempt(addresses: () => readonly string[]): readonly string[] | undefined {
+  try {
+    return addresses();
+  } catch {
+    return undefined;
+  }
 }
 
 function addressesOfMachine(): string[] {

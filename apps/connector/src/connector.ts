@@ -234,11 +234,16 @@ class RunningConnector implements Connector {
   }
 
   #makeInner(input: (input: ConnectorInput) => void): InnerSessions {
+    const unclaimed = this.#metrics.counter({
+      name: 'unclaimed_datagrams_total',
+      help: 'Datagrams of agents that belong to no flow',
+    });
     return new InnerSessions({
       endpoint: this.#endpoint,
       carrier: (key) => this.#links.connection(key),
       verify: (chain) => this.#component.verifyPeer(chain, ['agent'], this.#clock.now()),
       input,
+      onUnclaimed: (datagrams) => unclaimed.inc({}, datagrams),
       onStream: (session, stream) => void this.#flows.onStream(session, stream),
       log: this.#options.log,
       direct: this.#direct,

@@ -93,6 +93,8 @@ function dialError(error: unknown, timeoutMs: number): DialRefusal {
   switch (error instanceof QuicError ? error.code : undefined) {
     case 'ERR_TCP_REFUSED':
       return refusal('backend-refused', 'the backend refused the connection');
+    case 'ERR_TCP_RESET':
+      return refusal('backend-refused', 'the backend reset the connection at once');
     case 'ERR_TCP_UNREACHABLE':
       return refusal('backend-unreachable', 'there is no way to the backend');
     case 'ERR_TCP_TIMEOUT':

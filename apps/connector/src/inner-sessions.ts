@@ -17,6 +17,8 @@ export interface InnerSessionsOptions {
   readonly carrier: (key: ConnectionKey) => Connection | undefined;
   readonly verify: (chain: readonly Uint8Array[]) => Result<PeerIdentity, PeerRefusal>;
   readonly input: (input: ConnectorInput) => void;
+  /** Datagrams that no flow takes. */
+  readonly onUnclaimed: (datagrams: number) => void;
   readonly onStream: (session: SessionUid, stream: QuicStream) => void;
   readonly log: Logger;
   readonly direct: DirectPaths;
@@ -112,6 +114,7 @@ export class InnerSessions {
     const connection = this.connection(uid);
     if (!connection) return;
     connection.onBiStream = (stream) => this.#options.onStream(uid, stream);
+    connection.onDatagrams = ({ length }) => this.#options.onUnclaimed(length);
     connection.accept();
   }
 

@@ -198,6 +198,7 @@ class RunningIntermediate implements Intermediate {
       review: (identity) => this.#component.reviewPeer(identity, this.#clock.now()),
       input,
       onUnclaimed: (datagrams) => unclaimed.inc({}, datagrams),
+      onStreamRefused: () => this.#observe({ type: 'count', metric: 'stream_refused', cause: 'protocol' }),
       onHandshake: (outcome) => handshakes.inc({ outcome }),
       log: this.#log,
     });

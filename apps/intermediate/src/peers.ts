@@ -12,6 +12,8 @@ export interface PeersOptions {
   readonly input: (input: IntermediateInput) => void;
   /** Datagrams that no forwarding rule took: of unknown, closed or foreign sessions, or no frames at all. */
   readonly onUnclaimed: (datagrams: number) => void;
+  /** A stream that is not the control stream. */
+  readonly onStreamRefused: () => void;
   readonly onHandshake: (outcome: PeerRefusal['code'] | 'accepted') => void;
   readonly log: Logger;
 }
@@ -96,6 +98,7 @@ export class Peers {
     const { input } = this.#options;
     const { key, connection } = peer;
     if (peer.control) {
+      this.#options.onStreamRefused();
       const code = wireErrorNumber('protocol');
       stream.stop(code);
       stream.reset(code);

@@ -190,11 +190,17 @@ impl NativeEndpoint {
         self.send(Command::NetworkChanged);
     }
 
-    /// Ranges in place of those of the endpoint's options.
+    /// Ranges and addresses in place of those of the endpoint's options.
     #[napi]
-    pub fn set_direct_filter(&self, refuse: Vec<String>, allow: Vec<String>) -> Result<()> {
+    pub fn set_direct_filter(
+        &self,
+        refuse: Vec<String>,
+        allow: Vec<String>,
+        left_out: Vec<String>,
+    ) -> Result<()> {
         let (refuse, allow) = (options::ranges(&refuse)?, options::ranges(&allow)?);
-        self.send(Command::SetDirectFilter { refuse, allow });
+        let left_out = options::addresses(&left_out)?;
+        self.send(Command::SetDirectFilter { refuse, allow, left_out });
         Ok(())
     }
 

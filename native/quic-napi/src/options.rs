@@ -2,6 +2,7 @@
 
 use napi::bindgen_prelude::{Error, Result, Uint8Array};
 use napi_derive::napi;
+use std::net::IpAddr;
 use std::time::Duration;
 use ztna_quic::engine::{
     BUSY_POLL, Cidr, Congestion, DirectOptions, EndpointOptions, FramePrefix, Keys, RetryPolicy,
@@ -174,6 +175,7 @@ impl TryFrom<NativeKeys> for Keys {
 pub struct NativeDirect {
     pub refuse: Vec<String>,
     pub allow: Vec<String>,
+    pub left_out: Vec<String>,
     pub min_silence_ms: Option<f64>,
 }
 
@@ -183,8 +185,14 @@ impl TryFrom<NativeDirect> for DirectOptions {
     fn try_from(n: NativeDirect) -> Result<Self> {
         let silence = n.min_silence_ms.map(|v| Duration::from_millis(v.max(0.0) as u64));
         let min_silence = silence.unwrap_or(Self::default().min_silence);
-        Ok(Self { refuse: ranges(&n.refuse)?, allow: ranges(&n.allow)?, min_silence })
+        let left_out = addresses(&n.left_out)?;
+        Ok(Self { refuse: ranges(&n.refuse)?, allow: ranges(&n.allow)?, left_out, min_silence })
     }
+}
+
+pub(crate) fn addresses(list: &[String]) -> Result<Vec<IpAddr>> {
+    let read = |text: &String| text.parse().map_err(|_| option_error(&format!("{text:?} is no address")));
+    list.iter().map(read).collect()
 }
 
 pub(crate) fn ranges(list: &[String]) -> Result<Vec<Cidr>> {

@@ -163,11 +163,11 @@ export class Endpoint implements AsyncDisposable {
   }
 
   /**
-   * Replaces the ranges of the option `direct`; direct paths that the new ones refuse are closed. Without that option
-   * there are no direct paths, now as before. @throws QuicError ERR_INVALID_ARG.
+   * Replaces ranges and addresses of the option `direct`; direct paths that the new ones refuse are closed. Without that
+   * option there are no direct paths, now as before. @throws QuicError ERR_INVALID_ARG.
    */
-  setDirectFilter({ refuse = [], allow = [] }: Pick<DirectOptions, 'refuse' | 'allow'>): void {
-    this.#attempt(() => this.native.setDirectFilter([...refuse], [...allow]));
+  setDirectFilter({ refuse = [], allow = [], leftOut = [] }: Omit<DirectOptions, 'minSilenceMs'>): void {
+    this.#attempt(() => this.native.setDirectFilter([...refuse], [...allow], [...leftOut]));
   }
 
   /** @throws QuicError ERR_BIND. */
@@ -462,7 +462,12 @@ function nativeOptions(options: EndpointOptions) {
     ...(innerServer && { innerServer: nativeServer(innerServer) }),
     ...(busyPollUs !== undefined && { busyPollUs }),
     ...(direct && {
-      direct: { ...direct, refuse: [...(direct.refuse ?? [])], allow: [...(direct.allow ?? [])] },
+      direct: {
+        ...direct,
+        refuse: [...(direct.refuse ?? [])],
+        allow: [...(direct.allow ?? [])],
+        leftOut: [...(direct.leftOut ?? [])],
+      },
     }),
   };
 }

@@ -94,6 +94,8 @@ export interface DirectOptions {
   readonly refuse?: readonly string[];
   /** Lifts what is refused by default. */
   readonly allow?: readonly string[];
+  /** Addresses of this host that no direct path may begin at: those of interfaces that are left out. */
+  readonly leftOut?: readonly string[];
   /** A path in use is dead when nothing is acknowledged for so long and three probe timeouts. Default 300. */
   readonly minSilenceMs?: number;
 }

@@ -8,6 +8,7 @@ export * from './hello.ts';
 export * from './intermediate/core.ts';
 export * from './intermediate/io.ts';
 export * from './link-io.ts';
+export { leftOutAddresses } from './paths/candidates.ts';
 export * from './paths/core.ts';
 export { DEFAULT_VIRTUAL_RANGES, refusedRanges } from './paths/filter.ts';
 export * from './paths/io.ts';

@@ -49,6 +49,27 @@ describe('a link to two intermediates', () => {
     expect(bench.ended.length).toBeGreaterThan(0);
   });
 
+  it.each([
+    ['speaks another version', { versions: [1, 99] }],
+    ['is of another tenant', { tenant: 'acme' as TenantName }],
+  ])('does not take one that %s, and goes on with the second', (_what, changes) => {
+    bench.wait(500);
+    bench.answer(0, { ...hello, ...changes });
+    expect(bench.link.connection).toBeUndefined();
+    expect(bench.ended).toEqual([bench.connections[0]]);
+    bench.answer(1);
+    expect(bench.link.connection).toBe(bench.connections[1]);
+  });
+
+  it('goes to the other at once when the one in use is revoked, though both are still listed', () => {
+    bench.answer(0);
+    bench.revoked.add(places[0]?.id as SpiffeId);
+    bench.link.setCandidates(places, bench.now);
+    expect(bench.ended).toEqual([bench.connections[0]]);
+    bench.wait(100);
+    expect(bench.tried()).toEqual(['one', 'two']);
+  });
+
   it('goes on with the second when the first turns it away', () => {
     bench.wait(500);
     bench.link.handleInput(
@@ -65,6 +86,7 @@ class Bench {
   readonly tries: IntermediateEntry[] = [];
   readonly connections: ConnectionKey[] = [];
   readonly ended: ConnectionKey[] = [];
+  readonly revoked = new Set<SpiffeId>();
   readonly link: OuterLink;
   now = 1_000_000;
   timer: number | undefined;
@@ -78,7 +100,7 @@ class Bench {
       random: () => 0.5,
       nextConnection: () => ++this.#last as ConnectionKey,
       revision: () => 1 as Revision,
-      isRevoked: () => false,
+      isRevoked: (id) => this.revoked.has(id),
       emit: (output) => {
         if (output.type === 'disconnect') this.ended.push(output.connection);
         if (output.type !== 'connect') return;
@@ -113,11 +135,11 @@ class Bench {
   }
 
   /** Attempt number `which` connects and is greeted. */
-  answer(which: number): void {
+  answer(which: number, message = hello): void {
     const connection = this.connections[which] as ConnectionKey;
     const id = this.tries[which]?.id;
     const identity = { id, role: 'intermediate', tenant } as PeerIdentity;
     this.link.handleInput({ type: 'outer-connected', connection, identity }, this.now);
-    this.link.handleInput({ type: 'message', connection, message: hello }, this.now);
+    this.link.handleInput({ type: 'message', connection, message }, this.now);
   }
 }

@@ -68,6 +68,8 @@ export class OuterLink {
   readonly #host: LinkHost;
   readonly #backoff: Backoff;
   #candidates: readonly IntermediateEntry[] = [];
+  /** Those that may be connected to, as they were when they were set. */
+  #places = '[]';
   #turn = 0;
   /** At most one for each intermediate. */
   readonly #attempts = new Map<ConnectionKey, Attempt>();
@@ -104,10 +106,11 @@ export class OuterLink {
 
   /** Sets where to connect, in order of preference, and drops a connection to somewhere else. */
   setCandidates(candidates: readonly IntermediateEntry[], now: number) {
-    const places = (list: readonly IntermediateEntry[]) =>
-      JSON.stringify(list.map((c) => [c.id, c.addresses]));
-    const changed = places(candidates) !== places(this.#candidates);
     this.#candidates = candidates;
+    const places = JSON.stringify(this.#inOrder(0).map((c) => [c.id, c.addresses]));
+    // One that was revoked is still listed: without it the others are to be tried.
+    const changed = places !== this.#places;
+    this.#places = places;
     const isKnown = (to: IntermediateEntry) =>
       candidates.some((c) => c.id === to.id) && !this.#host.isRevoked(to.id);
     const gone = wireError('going-away', 'the intermediate is no longer in the snapshot');
@@ -196,9 +199,9 @@ export class OuterLink {
   }
 
   /** What may be connected to, the one whose turn it is first. */
-  #inOrder(): IntermediateEntry[] {
+  #inOrder(turn = this.#turn): IntermediateEntry[] {
     const usable = this.#candidates.filter((c) => !this.#host.isRevoked(c.id));
-    const first = this.#turn % Math.max(1, usable.length);
+    const first = turn % Math.max(1, usable.length);
     return [...usable.slice(first), ...usable.slice(0, first)];
   }
 

@@ -36,6 +36,8 @@ export interface Arena extends AsyncDisposable {
   unharmed(): Promise<void>;
   /** Value of a metric of the intermediate or connector, summed over labels that hold `label`. */
   metric(of: 'intermediate' | 'connector', name: string, label?: string): Promise<number>;
+  /** Begins to count; what it gives tells what the core has counted since, as `metric/cause`, without zeroes. */
+  counting(of: 'intermediate' | 'connector'): Promise<() => Promise<Record<string, number>>>;
 }
 
 export interface ArenaOptions {
@@ -85,7 +87,21 @@ export async function startArena(options: ArenaOptions = {}): Promise<Arena> {
       const lines = text.split('\n').filter((line) => line.startsWith(name) && line.includes(label));
       return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
     },
+    counting: (of) => counting(`http://${stack[of].ops}/metrics`),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+async function counting(url: string) {
+  const read = async () => {
+    const text = await (await fetch(url)).text();
+    const lines = text.matchAll(/^ztna_core_events_total\{.*metric="(.*?)",cause="(.*?)".*\} (\d+)/gm);
+    return new Map([...lines].map(([, metric, cause, count]) => [`${metric}/${cause}`, Number(count)]));
+  };
+  const before = await read();
+  return async () => {
+    const since = [...(await read())].map(([key, count]) => [key, count - (before.get(key) ?? 0)] as const);
+    return Object.fromEntries(since.filter(([, count]) => count !== 0));
   };
 }
 

@@ -14,6 +14,8 @@ export interface FlowTableOptions {
   readonly resultTimeoutMs: number;
   readonly input: (input: AgentInput) => void;
   readonly connection: (session: SessionUid) => Connection | undefined;
+  /** The connector refused a flow, or did not answer as it should: the code that its application sees. */
+  readonly onRefused: (code: string) => void;
 }
 
 /** Every flow from the request to its end: asks the core for a session and opens the stream in it. */
@@ -96,8 +98,9 @@ export class FlowTable {
     });
     this.#open.set(key, stream);
     const { resultTimeoutMs } = this.#options;
-    const result = () => readResult(stream, target, resultTimeoutMs);
-    const resultInto = (socket: TcpSocket) => readResultInto(stream, target, resultTimeoutMs, socket);
+    const result = () => this.#counted(readResult(stream, target, resultTimeoutMs));
+    const resultInto = (socket: TcpSocket) =>
+      this.#counted(readResultInto(stream, target, resultTimeoutMs, socket));
     const abandon = () => abandonStream(stream);
     return {
       target,
@@ -109,6 +112,15 @@ export class FlowTable {
       abandon,
       release: () => this.#release(key),
     };
+  }
+
+  async #counted(result: Promise<void>): Promise<void> {
+    try {
+      await result;
+    } catch (error) {
+      this.#options.onRefused(error instanceof ZtnaError ? error.code : 'internal');
+      throw error;
+    }
   }
 
   #release(key: FlowKey): void {

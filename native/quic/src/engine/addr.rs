@@ -2,7 +2,7 @@
 
 use super::types::Id;
 use noq_proto as q;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// Virtual paths have addresses in this unique-local /48. They never appear on a network: packets that
 /// claim to come from it are dropped at the socket, packets to it go into the carrier connection.
@@ -66,6 +66,24 @@ pub(crate) fn for_socket(address: SocketAddr, socket_is_v6: bool) -> SocketAddr 
         IpAddr::V6(_) if !socket_is_v6 => unmap(address),
         _ => address,
     }
+}
+
+/// The address that packets to `to` would come from, by the routes of the moment, of a socket bound to `bound`.
+pub(crate) fn source_of(bound: IpAddr, to: SocketAddr) -> Option<IpAddr> {
+    if !bound.is_unspecified() {
+        return Some(bound);
+    }
+    let to = unmap(to);
+    let any: SocketAddr =
+        if to.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(to).ok()?;
+    socket.local_addr().ok().map(|a| a.ip())
+}
+
+/// Whether the host has this address now.
+pub(crate) fn is_ours(ip: IpAddr) -> bool {
+    UdpSocket::bind(SocketAddr::new(ip.to_canonical(), 0)).is_ok()
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ impl Engine {
         match self.ep.handle(now, network, ecn, data, &mut response)? {
             q::DatagramEvent::ConnectionEvent(handle, event) => {
                 let id = *self.by_handle.get(&handle.0)?;
-                return self.may_enter(id, network.remote()).then_some((id, event));
+                return self.may_enter(id, network).then_some((id, event));
             }
             q::DatagramEvent::NewConnection(incoming) => {
                 self.incoming(now, network.remote(), incoming, response)

@@ -10,7 +10,7 @@ use super::candidates::CLOSED_BY_OWNER;
 use super::cidr::Cidr;
 use super::core::Engine;
 use super::options::DirectOptions;
-use super::sources::{SourceLimit, Verdict};
+use super::targets::Targets;
 use super::types::Id;
 use noq_proto as q;
 use std::net::{IpAddr, SocketAddr};
@@ -22,8 +22,6 @@ const PACKETS: Rate = Rate { burst: 160.0, per_second: 40.0 };
 const BYTES: Rate = Rate { burst: 36_000.0, per_second: 12_000.0 };
 /// Probe rounds that a client may start.
 const ROUNDS: Rate = Rate { burst: 4.0, per_second: 0.5 };
-/// Packets per second that one target (IPv4 address, IPv6 /64) gets from all connections together.
-const PER_TARGET: u32 = 200;
 
 #[derive(Debug, Clone, Copy)]
 struct Rate {
@@ -56,6 +54,16 @@ pub(crate) struct Budget {
     packets: Bucket,
     bytes: Bucket,
     rounds: Bucket,
+    moved: Vec<Moved>,
+}
+
+/// A path that the peer has led to another host, which has not proven itself yet.
+#[derive(Debug)]
+struct Moved {
+    path: q::PathId,
+    to: SocketAddr,
+    /// MTU probes sent on it before: noq sends more only once the new address is validated.
+    mtu_probes: u64,
 }
 
 impl Budget {
@@ -64,7 +72,42 @@ impl Budget {
             packets: Bucket::full(PACKETS, now),
             bytes: Bucket::full(BYTES, now),
             rounds: Bucket::full(ROUNDS, now),
+            moved: Vec::new(),
         }
+    }
+
+    /// noq follows the peer's packets wherever they seem to come from, and sends there three times what came.
+    /// From one port to another of the same host is what NATs do. Another host has to prove itself first.
+    pub(crate) fn follow(
+        &mut self,
+        c: &mut q::Connection,
+        path: q::PathId,
+        from: SocketAddr,
+        to: SocketAddr,
+    ) {
+        let moved_already = self.moved.iter().any(|m| m.path == path);
+        let open = c.paths();
+        if !moved_already && from.ip() == to.ip() {
+            return;
+        }
+        self.moved.retain(|m| m.path != path && open.contains(&m.path));
+        let mtu_probes = c.path_stats(path).map_or(0, |s| s.sent_plpmtud_probes);
+        self.moved.push(Moved { path, to, mtu_probes });
+    }
+
+    /// Whether the address at which the path ends is one that it was led to and that is not proven.
+    pub(crate) fn doubts(&self, path: q::PathId) -> bool {
+        self.moved.iter().any(|m| m.path == path)
+    }
+
+    /// Forgets the doubts that noq's own validation has ended.
+    fn believe(&mut self, c: &mut q::Connection, to: SocketAddr) -> bool {
+        let proven = |m: &Moved, c: &mut q::Connection| {
+            m.to == to && c.path_stats(m.path).is_some_and(|s| s.sent_plpmtud_probes > m.mtu_probes)
+        };
+        let before = self.moved.len();
+        self.moved.retain(|m| !proven(m, c));
+        self.moved.len() < before
     }
 
     fn take(&mut self, packets: usize, bytes: usize, now: Instant) -> bool {
@@ -88,18 +131,30 @@ impl Budget {
 /// The addresses that direct paths may lead to.
 pub(crate) struct DirectFilter {
     options: DirectOptions,
-    targets: SourceLimit,
+    targets: Targets,
 }
 
 impl DirectFilter {
     pub(crate) fn new(options: DirectOptions) -> Self {
-        Self { options, targets: SourceLimit::new(PER_TARGET) }
+        Self { options, targets: Targets::default() }
     }
 
     /// Other ranges; what targets got so far still counts.
-    fn set_ranges(&mut self, refuse: Vec<Cidr>, allow: Vec<Cidr>) {
+    fn set_ranges(&mut self, refuse: Vec<Cidr>, allow: Vec<Cidr>, left_out: Vec<IpAddr>) {
         self.options.refuse = refuse;
         self.options.allow = allow;
+        self.options.left_out = left_out;
+    }
+
+    /// Whether direct paths may begin at this address of ours; one that is not known yet is judged later.
+    fn permits_local(&self, ip: Option<IpAddr>) -> bool {
+        ip.is_none_or(|ip| !self.options.left_out.contains(&ip.to_canonical()))
+    }
+
+    /// Whether a packet may leave for there: from where it says, else from where the routes would have it.
+    fn permits_way(&self, bound: Option<SocketAddr>, source: Option<IpAddr>, to: SocketAddr) -> bool {
+        let routed = || bound.and_then(|b| addr::source_of(b.ip(), to));
+        self.options.left_out.is_empty() || self.permits_local(source.or_else(routed))
     }
 
     pub(crate) fn permits(&self, address: SocketAddr) -> bool {
@@ -127,7 +182,8 @@ fn is_ordinary(ip: IpAddr) -> bool {
 impl Engine {
     /// Whether packets of this connection may leave for an address on the network. Counts those that may not.
     pub(crate) fn may_leave(&mut self, id: Id, t: &q::Transmit) -> bool {
-        let Some(paths) = self.conns.get_mut(&id).and_then(|c| c.paths.as_deref_mut()) else { return true };
+        let Some(c) = self.conns.get_mut(&id) else { return true };
+        let Some(paths) = c.paths.as_deref_mut() else { return true };
         let packets = t.segment_size.map_or(1, |s| t.size.div_ceil(s.max(1)));
         let (Some(filter), true) = (&mut self.direct, paths.direct) else {
             self.drops.direct_off += packets as u64;
@@ -138,38 +194,51 @@ impl Engine {
             return true;
         }
         let reachable = self.udp.is_v6() || to.ip().to_canonical().is_ipv4();
-        if !reachable || !filter.permits(to) {
+        let bound = self.udp.local_addr().ok();
+        if !reachable || !filter.permits(to) || !filter.permits_way(bound, t.src_ip, to) {
             self.drops.direct_refused += packets as u64;
             return false;
         }
+        if paths.budget.believe(&mut c.q, to) {
+            return true;
+        }
         let now = Instant::now();
-        let within = paths.budget.take(packets, t.size, now)
-            && filter.targets.judge(to.ip(), true, now) == Verdict::Accept;
-        self.drops.direct_limited += if within { 0 } else { packets as u64 };
+        let within =
+            paths.budget.take(packets, t.size, now) && filter.targets.take(id, to.ip(), packets, now);
+        if !within {
+            let moved = paths.budget.moved.iter().any(|m| m.to == to);
+            let counter =
+                if moved { &mut self.drops.direct_moved_limited } else { &mut self.drops.direct_limited };
+            *counter += packets as u64;
+        }
         within
     }
 
     /// Whether a packet for this connection may have come from there. Inner connections take what comes from
     /// permitted addresses once direct paths are on; outer ones nothing that comes through a relay.
-    pub(crate) fn may_enter(&mut self, id: Id, from: SocketAddr) -> bool {
+    pub(crate) fn may_enter(&mut self, id: Id, network: q::FourTuple) -> bool {
+        let from = network.remote();
         let is_virtual = addr::is_virtual(&from);
         let Some(c) = self.conns.get(&id) else { return false };
         let Some(paths) = c.paths.as_deref() else {
             self.drops.outer_over_virtual += u64::from(is_virtual);
             return !is_virtual;
         };
-        if is_virtual || (paths.direct && paths.leads_to(from)) {
+        if is_virtual {
             return true;
         }
-        let permitted = paths.direct && self.direct.as_ref().is_some_and(|f| f.permits(from));
+        let permits = |f: &DirectFilter| {
+            f.permits_local(network.local_ip()) && (paths.leads_to(from) || f.permits(from))
+        };
+        let permitted = paths.direct && self.direct.as_ref().is_some_and(permits);
         self.drops.direct_refused_received += u64::from(!permitted);
         permitted
     }
 
     /// Replaces the ranges and closes the direct paths that they refuse. An endpoint without direct paths stays so.
-    pub(crate) fn set_direct_filter(&mut self, refuse: Vec<Cidr>, allow: Vec<Cidr>) {
+    pub(crate) fn set_direct_filter(&mut self, refuse: Vec<Cidr>, allow: Vec<Cidr>, left_out: Vec<IpAddr>) {
         let Some(filter) = &mut self.direct else { return };
-        filter.set_ranges(refuse, allow);
+        filter.set_ranges(refuse, allow, left_out);
         let all: Vec<Id> = self.conns.keys().copied().collect();
         for id in all {
             self.close_refused_paths(id);
@@ -189,7 +258,10 @@ impl Engine {
             }
         }
         for id in c.q.paths() {
-            let refused = |n: q::FourTuple| !addr::is_virtual(&n.remote()) && !filter.permits(n.remote());
+            let refused = |n: q::FourTuple| {
+                let permitted = filter.permits(n.remote()) && filter.permits_local(n.local_ip());
+                !addr::is_virtual(&n.remote()) && !permitted
+            };
             if id != q::PathId::ZERO && c.q.network_path(id).is_ok_and(refused) {
                 let _ = c.q.close_path(now, id, q::VarInt::from_u32(CLOSED_BY_OWNER));
             }

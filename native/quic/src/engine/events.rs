@@ -124,7 +124,9 @@ impl Engine {
             Command::SetCandidates { conn, addresses } => self.set_candidates(conn, addresses),
             Command::Probe { conn } => self.probe(conn),
             Command::NetworkChanged => self.network_changed(),
-            Command::SetDirectFilter { refuse, allow } => self.set_direct_filter(refuse, allow),
+            Command::SetDirectFilter { refuse, allow, left_out } => {
+                self.set_direct_filter(refuse, allow, left_out)
+            }
             Command::Reload { tls, request } => {
                 let error = self.reload(&tls).err().map(|e| e.to_string());
                 self.events.push(Event::Reloaded { request, error });

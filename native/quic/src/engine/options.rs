@@ -2,7 +2,7 @@
 
 use super::cidr::Cidr;
 use crate::tls::TlsMaterial;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Settings of one kind of connection.
@@ -100,13 +100,15 @@ pub struct DirectOptions {
     /// Wins over `allow`.
     pub refuse: Vec<Cidr>,
     pub allow: Vec<Cidr>,
+    /// Addresses of this host that no direct path may begin at: those of interfaces that are left out.
+    pub left_out: Vec<IpAddr>,
     /// A path in use on which nothing is acknowledged for so long, and for three probe timeouts, is dead.
     pub min_silence: Duration,
 }
 
 impl Default for DirectOptions {
     fn default() -> Self {
-        Self { refuse: vec![], allow: vec![], min_silence: super::watch::MIN_SILENCE }
+        Self { refuse: vec![], allow: vec![], left_out: vec![], min_silence: super::watch::MIN_SILENCE }
     }
 }
 

@@ -5,9 +5,8 @@
 use super::addr;
 use super::core::Engine;
 use super::direct_filter::Budget;
-use super::path_info::{PathChange, path_number};
+use super::path_info::{KeepPaths, PathChange, path_number};
 use super::pulse::{Beat, Pulse};
-use super::roaming::KeepPaths;
 use super::types::{Event, Id};
 use super::watch::{Finding, Watch};
 use bytes::Bytes;
@@ -22,8 +21,6 @@ pub(crate) const DIRECT_IDLE: Duration = Duration::from_secs(30);
 const DIRECT_KEEP_ALIVE: Duration = Duration::from_secs(12);
 /// Shows whether the relay would be there.
 const VIRTUAL_KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// A peer can make candidates and statuses change at will; the owner hears of it at most so often.
-const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 /// After so long without a path, all of them have a chance to be back.
 const LONG_OUTAGE: Duration = Duration::from_secs(1);
 /// Questions after a late acknowledgement: a packet is lost with noq when three later ones have arrived.
@@ -40,25 +37,28 @@ pub(crate) struct Paths {
     pub(crate) direct: bool,
     pub(crate) budget: Budget,
     min_silence: Duration,
-    known: Vec<Path>,
+    pub(super) known: Vec<Path>,
     /// Since when there is a dead path and none that is proven to live.
     outage: Option<Instant>,
-    candidates_changed: bool,
-    status_changed: bool,
-    next_report: Instant,
+    pub(super) candidates_changed: bool,
+    pub(super) status_changed: bool,
+    pub(super) moved: bool,
+    pub(super) next_report: Instant,
 }
 
-struct Path {
-    id: q::PathId,
-    network: q::FourTuple,
-    pulse: Arc<Pulse>,
+pub(super) struct Path {
+    pub(super) id: q::PathId,
+    pub(super) network: q::FourTuple,
+    pub(super) pulse: Arc<Pulse>,
     watch: Watch,
     /// Frames heard on it when it was asked last, or died.
     heard: u64,
     /// Status that the peer gave it, as the owner knows it.
-    told: Option<q::PathStatus>,
+    pub(super) told: Option<q::PathStatus>,
     /// Questions asked to undo a late acknowledgement, and what had been answered at the last.
     amends: (u32, u64),
+    /// Address of the peer, as the owner knows it.
+    pub(super) told_remote: SocketAddr,
 }
 
 impl Path {
@@ -83,7 +83,7 @@ impl Path {
         }
     }
 
-    fn event(&self, conn: Id, change: PathChange) -> Event {
+    pub(super) fn event(&self, conn: Id, change: PathChange) -> Event {
         let remote = self.network.remote();
         Event::Path {
             conn,
@@ -106,13 +106,15 @@ impl Paths {
             outage: None,
             candidates_changed: false,
             status_changed: false,
+            moved: false,
             next_report: Instant::now(),
         }
     }
 
-    /// Whether an established direct path ends there.
+    /// Whether a direct path ends there of which the peer has proven that it does.
     pub(crate) fn leads_to(&self, remote: SocketAddr) -> bool {
-        self.known.iter().any(|p| p.network.remote() == remote && p.id != q::PathId::ZERO)
+        let ends = |p: &Path| p.network.remote() == remote && p.id != q::PathId::ZERO;
+        self.known.iter().any(|p| ends(p) && !self.budget.doubts(p.id))
     }
 
     pub(crate) fn beat(&self, id: q::PathId) -> Option<Beat> {
@@ -151,8 +153,8 @@ impl Paths {
         lost
     }
 
-    fn report_due(&self) -> Option<Instant> {
-        let due = self.candidates_changed || self.status_changed;
+    pub(super) fn report_due(&self) -> Option<Instant> {
+        let due = self.candidates_changed || self.status_changed || self.moved;
         due.then_some(self.next_report)
     }
 
@@ -207,6 +209,7 @@ impl Engine {
             heard: 0,
             told: None,
             amends: (0, 0),
+            told_remote: network.remote(),
         };
         let direct = !path.is_virtual();
         let idle = direct.then_some(DIRECT_IDLE);
@@ -455,55 +458,5 @@ impl Engine {
             return false;
         };
         c.q.network_path(q::PathId::ZERO).is_ok_and(|n| !addr::is_virtual(&n.remote()))
-    }
-
-    /// noq has no event for a peer that sends from another address now.
-    fn notice_moves(&mut self, conn: Id) {
-        let now = Instant::now();
-        let Some(c) = self.conns.get_mut(&conn) else { return };
-        let Some(paths) = c.paths.as_deref_mut() else { return };
-        for path in &mut paths.known {
-            let Ok(network) = c.q.network_path(path.id) else { continue };
-            if network == path.network {
-                continue;
-            }
-            let moved = network.remote() != path.network.remote();
-            path.network = network;
-            // noq begins anew, with another congestion controller, also when only our own address is another.
-            path.pulse = Pulse::of(&c.q, path.id).unwrap_or_else(|| path.pulse.clone());
-            if moved {
-                let idle = (path.id != q::PathId::ZERO).then_some(DIRECT_IDLE);
-                let _ = c.q.set_path_max_idle_timeout(now, path.id, idle);
-                self.events.push(path.event(conn, PathChange::Moved));
-            }
-        }
-    }
-
-    /// Tells the owner what the peer has told, not too often.
-    fn report(&mut self, conn: Id, now: Instant) {
-        let Some(c) = self.conns.get_mut(&conn) else { return };
-        let Some(paths) = c.paths.as_deref_mut() else { return };
-        if paths.report_due().is_none_or(|at| at > now) {
-            return;
-        }
-        paths.next_report = now + REPORT_INTERVAL;
-        if std::mem::take(&mut paths.status_changed) {
-            for path in &mut paths.known {
-                let told = c.q.remote_path_status(path.id);
-                if told != path.told {
-                    path.told = told;
-                    let backup = told == Some(q::PathStatus::Backup);
-                    self.events.push(path.event(conn, PathChange::Status { backup }));
-                }
-            }
-        }
-        if std::mem::take(&mut paths.candidates_changed)
-            && let Ok(addresses) = c.q.get_remote_nat_traversal_addresses()
-        {
-            let mut addresses = self.permitted(addresses);
-            addresses.sort_unstable();
-            addresses.dedup();
-            self.events.push(Event::Candidates { conn, addresses });
-        }
     }
 }

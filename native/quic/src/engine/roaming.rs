@@ -2,21 +2,11 @@
 
 use super::addr;
 use super::core::Engine;
+use super::path_info::KeepPaths;
 use super::paths::CLOSED_BY_NETWORK;
 use super::types::Id;
 use noq_proto as q;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Instant;
-
-/// Has noq ask on all paths at once and forget how often it did in vain.
-#[derive(Debug)]
-pub(super) struct KeepPaths;
-
-impl q::NetworkChangeHint for KeepPaths {
-    fn is_path_recoverable(&self, _: q::PathId, _: q::FourTuple) -> bool {
-        true
-    }
-}
 
 impl Engine {
     /// The host has other addresses or routes than before.
@@ -37,7 +27,7 @@ impl Engine {
         let now = Instant::now();
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(paths) = c.paths.as_deref_mut() else { return };
-        let lost = paths.lose_addresses(is_ours);
+        let lost = paths.lose_addresses(addr::is_ours);
         for id in &lost {
             let _ = c.q.close_path(now, *id, q::VarInt::from_u32(CLOSED_BY_NETWORK));
         }
@@ -61,9 +51,4 @@ impl Engine {
             self.mark(id);
         }
     }
-}
-
-/// Whether the host has this address now.
-fn is_ours(ip: IpAddr) -> bool {
-    UdpSocket::bind(SocketAddr::new(ip.to_canonical(), 0)).is_ok()
 }

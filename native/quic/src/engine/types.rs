@@ -112,6 +112,7 @@ pub enum Command {
     SetDirectFilter {
         refuse: Vec<Cidr>,
         allow: Vec<Cidr>,
+        left_out: Vec<IpAddr>,
     },
     Reload {
         tls: TlsMaterial,

@@ -165,11 +165,12 @@ fn ranges_that_are_refused_later_close_the_paths_that_lead_there() {
     d.r.b.send(Command::SetDirectFilter {
         refuse: vec![],
         allow: vec!["127.0.0.0/8".parse().expect("range")],
+        left_out: vec![],
     });
     d.transfer(1 << 16);
     d.assert_alive();
     assert_eq!(d.r.b.paths(d.inner.server).len(), 2, "what is still permitted stays");
-    d.r.b.send(Command::SetDirectFilter { refuse: vec![], allow: vec![] });
+    d.r.b.send(Command::SetDirectFilter { refuse: vec![], allow: vec![], left_out: vec![] });
     assert_eq!(d.at_b("end of the path", |c| c == PathChange::Closed { reason: "local" }), path);
     assert_eq!(d.at_a("end of the path", |c| c == PathChange::Closed { reason: "peer" }), path);
     // What `b` showed before is shown no longer, and `a` is not heard where it shows itself.
@@ -181,6 +182,52 @@ fn ranges_that_are_refused_later_close_the_paths_that_lead_there() {
     d.r.a.send(Command::Probe { conn: d.inner.client });
     d.r.b.ask_until("refused", |b| b.drops("direct_refused"), |n| *n > 0);
     assert_eq!(received(&d.nobody), 0);
+}
+
+/// Loopback stands for an interface that the operator left out.
+fn leave_out(owner: &Owner, addresses: &[&str]) {
+    owner.send(Command::SetDirectFilter {
+        refuse: vec![],
+        allow: vec!["127.0.0.0/8".parse().expect("range")],
+        left_out: addresses.iter().map(|a| a.parse().expect("address")).collect(),
+    });
+}
+
+#[test]
+fn an_interface_that_is_left_out_sends_no_probe() {
+    let mut d = Direct::start(&plan());
+    let target = d.nobody.local_addr().expect("address");
+    leave_out(&d.r.b, &["127.0.0.1"]);
+    candidates(&d.r.b, d.inner.server, &[]);
+    candidates(&d.r.a, d.inner.client, &[target]);
+    d.r.b.settle();
+    d.r.a.send(Command::Probe { conn: d.inner.client });
+    d.r.b.ask_until("refused", |b| b.drops("direct_refused"), |n| *n > 0);
+    assert_eq!(received(&d.nobody), 0);
+}
+
+#[test]
+fn an_interface_that_is_left_out_hears_nothing() {
+    let mut d = Direct::start(&plan());
+    leave_out(&d.r.b, &["127.0.0.1"]);
+    d.show();
+    d.r.a.send(Command::Probe { conn: d.inner.client });
+    d.r.b.ask_until("unheard", |b| b.drops("direct_refused_received"), |n| *n > 0);
+    let opened = |e: &Event| matches!(e, Event::Path { change: PathChange::Opened { .. }, .. });
+    assert!(!d.r.b.unseen().any(opened) && !d.r.a.unseen().any(opened));
+    d.transfer(10_000);
+}
+
+#[test]
+fn paths_over_an_interface_that_is_left_out_later_are_closed() {
+    let (mut d, path) = Direct::preferred(&plan());
+    leave_out(&d.r.b, &["127.0.0.9", "::1"]);
+    d.transfer(1 << 16);
+    assert_eq!(d.r.b.paths(d.inner.server).len(), 2, "another interface is no matter");
+    leave_out(&d.r.b, &["127.0.0.9", "127.0.0.1"]);
+    assert_eq!(d.at_b("end of the path", |c| c == PathChange::Closed { reason: "local" }), path);
+    d.transfer(1 << 16);
+    d.assert_alive();
 }
 
 #[test]

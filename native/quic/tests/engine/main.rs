@@ -7,6 +7,7 @@ mod direct;
 mod failover;
 mod forwarding;
 mod handshakes;
+mod moves;
 mod network;
 mod overload;
 mod sockets;

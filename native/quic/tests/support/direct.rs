@@ -163,3 +163,10 @@ pub(crate) fn received(socket: &UdpSocket) -> usize {
     let mut buffer = [0; 2048];
     std::iter::from_fn(|| socket.recv(&mut buffer).ok()).count()
 }
+
+/// Bytes that wait at a socket.
+pub(crate) fn received_bytes(socket: &UdpSocket) -> usize {
+    socket.set_nonblocking(true).expect("socket");
+    let mut buffer = [0; 2048];
+    std::iter::from_fn(|| socket.recv(&mut buffer).ok()).sum()
+}

@@ -46,6 +46,7 @@ struct Ways {
     server_after_answer: Option<SocketAddr>,
     /// The client's last packet that passed.
     last: Vec<u8>,
+    forged: Vec<Arc<UdpSocket>>,
 }
 
 impl Proxy {
@@ -56,7 +57,14 @@ impl Proxy {
     pub(crate) fn with_trouble(server: SocketAddr, trouble: Trouble, seed: u64) -> Self {
         let (front, back) = (socket(), Arc::new(socket()));
         let address = front.local_addr().expect("address");
-        let ways = Ways { client: None, back: back.clone(), server, server_after_answer: None, last: vec![] };
+        let ways = Ways {
+            client: None,
+            back: back.clone(),
+            server,
+            server_after_answer: None,
+            last: vec![],
+            forged: vec![],
+        };
         let shared = Arc::new(Shared {
             front,
             ways: Mutex::new(ways),
@@ -97,9 +105,19 @@ impl Proxy {
     /// As a NAT that has forgotten the client: its packets come from another port now, and what goes to
     /// the old one is lost.
     pub(crate) fn move_client(&mut self) {
-        let back = Arc::new(socket());
+        self.move_client_to(super::loopback());
+    }
+
+    /// The same, to another address.
+    pub(crate) fn move_client_to(&mut self, address: SocketAddr) {
+        let back = Arc::new(socket_at(address));
         self.shared.ways().back = back.clone();
         self.answers_from(back, 7);
+    }
+
+    /// The client's packets seem to come from these in turn. What is answered waits there for nobody.
+    pub(crate) fn forge(&mut self, sources: Vec<Arc<UdpSocket>>) {
+        self.shared.ways().forged = sources;
     }
 
     /// Leads the client's packets to another server.
@@ -154,7 +172,10 @@ impl Shared {
         while !self.stop.load(Ordering::SeqCst) {
             let from = line.receive(&self.front, &self.lost, |packet| {
                 let mut ways = self.ways();
-                if self.to_server_open.load(Ordering::SeqCst) && self.fits(packet) {
+                if !ways.forged.is_empty() {
+                    ways.forged.rotate_left(1);
+                    let _ = ways.forged[0].send_to(packet, ways.server);
+                } else if self.to_server_open.load(Ordering::SeqCst) && self.fits(packet) {
                     let _ = ways.back.send_to(packet, ways.server);
                     ways.last = packet.to_vec();
                 }
@@ -236,7 +257,11 @@ impl Line {
 }
 
 fn socket() -> UdpSocket {
-    let socket = UdpSocket::bind(super::loopback()).expect("UDP socket");
+    socket_at(super::loopback())
+}
+
+fn socket_at(address: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind(address).expect("UDP socket");
     socket.set_read_timeout(Some(FLUSH)).expect("timeout");
     let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(BUFFER);
     socket

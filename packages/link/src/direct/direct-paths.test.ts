@@ -87,6 +87,21 @@ describe('a session', () => {
     30_000,
   );
 
+  test('neither sends nor hears on an interface that a side left out, whatever either shows', async () => {
+    await using s = await session({ connector: { interfaces: { allow: ['*'], deny: ['lo*'] } } });
+    s.start(ALLOW, ALLOW);
+    const { agent, connector } = s.pair;
+    const drops = async (name: string) => (await connector.endpoint.stats()).drops[name] ?? 0;
+    connector.inner.setCandidates([connector.endpoint.localAddress]);
+    agent.inner.setCandidates([agent.endpoint.localAddress]);
+    await expect.poll(() => agent.inner.candidates).toEqual([connector.endpoint.localAddress]);
+    agent.inner.probe();
+    await expect.poll(() => drops('direct_refused')).toBeGreaterThan(0);
+    await expect.poll(() => drops('direct_refused_received')).toBeGreaterThan(0);
+    await transfer(s.pair);
+    expect(await connector.inner.paths()).toHaveLength(1);
+  });
+
   test('waits for a direct path where the policy requires one', async () => {
     await using s = await session({ connector: { enabled: false } });
     s.start(REQUIRE, ALLOW);

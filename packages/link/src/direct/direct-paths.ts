@@ -4,6 +4,7 @@ import {
   type CountOutput,
   DEFAULT_VIRTUAL_RANGES,
   type LocalAddress,
+  leftOutAddresses,
   type PathInput,
   type PathPolicy,
   type PathSettings,
@@ -54,10 +55,12 @@ export class DirectPaths implements AsyncDisposable {
   #isWanted = false;
   #addresses: readonly LocalAddress[] = [];
   #mapped: string | undefined;
+  #privateAllowed: boolean;
 
   constructor(options: DirectPathsOptions) {
     const { endpoint, settings, log, portMapping } = options;
     this.#options = options;
+    this.#privateAllowed = options.side === 'agent';
     this.#settings = pathSettings(settings);
     const bound = boundAddress(endpoint.localAddress);
     this.#port = bound.port;
@@ -65,6 +68,7 @@ export class DirectPaths implements AsyncDisposable {
       bound,
       onAddresses: (addresses) => {
         this.#addresses = addresses;
+        this.#setFilter();
         this.#tell(this.#local());
       },
       onChange: () => this.#onNetworkChange(),
@@ -78,8 +82,8 @@ export class DirectPaths implements AsyncDisposable {
 
   /** Connector: its site shows private addresses. What may not be shown is not reached or heard there either. */
   allowPrivate(allowed: boolean): void {
-    const { endpoint, settings } = this.#options;
-    endpoint.setDirectFilter(directRanges(settings, allowed));
+    this.#privateAllowed = allowed;
+    this.#setFilter();
   }
 
   /** The session is up, or its policy changed. `carrier`: the outer connection under its relay path. */
@@ -136,6 +140,12 @@ export class DirectPaths implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#watcher[Symbol.dispose]();
     await this.#mapping[Symbol.asyncDispose]();
+  }
+
+  #setFilter(): void {
+    const { endpoint, settings } = this.#options;
+    const leftOut = leftOutAddresses(this.#addresses, settings.interfaces);
+    endpoint.setDirectFilter({ ...directRanges(settings, this.#privateAllowed), leftOut });
   }
 
   #want({ direct }: PathPolicy): void {

@@ -101,7 +101,7 @@ export class SessionPaths {
       case 'status':
         return this.input({ type: 'path-status', path, backup: event.backup });
       case 'moved':
-        return;
+        return this.input({ type: 'path-moved', path, remote });
       default:
         event satisfies never;
     }

@@ -96,6 +96,21 @@ describe('an answer', () => {
     expect(errors).toEqual([bug]);
   });
 
+  test.each([
+    ['a number that JSON does not have', () => 1n],
+    ['a thing that holds itself', () => circular()],
+  ])('of a handler that gives %s is an error, and the next one is answered', async (_name, status) => {
+    await using _ = await serve({ status, ping: () => 'pong' });
+    await expect(askControl(path, 'status')).rejects.toThrow(/could not be made/);
+    expect(errors).toHaveLength(1);
+    expect(await askControl(path, 'ping')).toBe('pong');
+  });
+
+  test('of a handler that gives nothing is nothing', async () => {
+    await using _ = await serve({ status: () => undefined });
+    expect(await askControl(path, 'status')).toBe(null);
+  });
+
   test('is refused when it is longer than the limit', async () => {
     await using _ = await serve({ status: () => 'x'.repeat(CONTROL_LIMITS.responseBytes) });
     await expect(askControl(path, 'status')).rejects.toThrow(/too long/);
@@ -110,6 +125,29 @@ describe('hostile programs', () => {
     expect(said.filter((answer) => answer === '')).toHaveLength(connections * 2);
     expect(said.filter((answer) => answer.includes('"timeout"'))).toHaveLength(connections);
     expect(await askControl(path, 'status')).toBe('here');
+  });
+
+  test('that never read their answer lose it in time, and hold up nobody', async () => {
+    const long = 'x'.repeat(CONTROL_LIMITS.responseBytes / 2);
+    await using _ = await serve({ long: () => long, status: () => 'here' });
+    const socket = connect(path).pause();
+    const lost = new Promise((resolve) => socket.on('error', resolve).on('close', resolve));
+    socket.write('{"v":1,"request":"long"}\n');
+    expect(await askControl(path, 'status')).toBe('here');
+    // Writing is what tells: the socket is not read.
+    const more = setInterval(() => socket.write('x'), 50);
+    await lost;
+    clearInterval(more);
+    expect(await askControl(path, 'status')).toBe('here');
+  });
+
+  test('that send a byte now and then have no longer than others', async () => {
+    await using _ = await serve({ status: () => 'here' });
+    const socket = connect(path);
+    const drip = setInterval(() => socket.write('x'), CONTROL_LIMITS.requestMs / 20);
+    const answer = await text(socket);
+    clearInterval(drip);
+    expect(JSON.parse(answer)).toMatchObject({ ok: false, error: { code: 'timeout' } });
   });
 
   test('that send without end are cut off', async () => {
@@ -238,6 +276,12 @@ describe('places', () => {
 
 function serve(handlers: Record<string, ControlHandler>) {
   return serveControl({ path, uid, handlers, onError: (error) => errors.push(error) });
+}
+
+function circular(): object {
+  const thing: Record<string, unknown> = {};
+  thing.self = thing;
+  return thing;
 }
 
 async function say(sent: string): Promise<string> {

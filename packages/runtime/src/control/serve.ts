@@ -101,8 +101,7 @@ function serveOne(socket: Socket, answers: Answers): void {
   const chunks: Buffer[] = [];
   let length = 0;
   let answered = false;
-  const reply = (response: ControlResponse) => {
-    const text = encode(response);
+  const reply = (text: string) => {
     socket.removeAllListeners('data').pause();
     clearTimeout(deadline);
     deadline = setTimeout(() => socket.destroy(), CONTROL_LIMITS.responseMs).unref();
@@ -113,12 +112,12 @@ function serveOne(socket: Socket, answers: Answers): void {
     answered = true;
     clearTimeout(deadline);
     socket.removeAllListeners('data').pause();
-    if (line === undefined) return reply(failure('too-long', 'the request is too long'));
+    if (line === undefined) return reply(refusal('too-long', 'the request is too long'));
     void answers.to(line).then(reply);
   };
   const late = () => {
     answered = true;
-    reply(failure('timeout', 'the request did not come in time'));
+    reply(refusal('timeout', 'the request did not come in time'));
   };
   let deadline = setTimeout(late, CONTROL_LIMITS.requestMs).unref();
   socket.on('data', (chunk) => {
@@ -136,39 +135,41 @@ function serveOne(socket: Socket, answers: Answers): void {
   socket.on('close', () => clearTimeout(deadline));
 }
 
-/** Makes answers. Several who ask the same at once get the same one. */
+/** Makes answers, as they go over the wire. Several who ask the same at once get the same one. */
 class Answers {
   readonly #options: ControlServerOptions;
-  readonly #underWay = new Map<string, Promise<ControlResponse>>();
+  readonly #underWay = new Map<string, Promise<string>>();
 
   constructor(options: ControlServerOptions) {
     this.#options = options;
   }
 
-  async to(line: string): Promise<ControlResponse> {
+  async to(line: string): Promise<string> {
     const read = readRequest(line);
-    if ('code' in read) return failure(read.code, read.message);
+    if ('code' in read) return refusal(read.code, read.message);
     const { request } = read;
     const { handlers } = this.#options;
     const handler = Object.hasOwn(handlers, request) ? handlers[request] : undefined;
-    if (!handler) return failure('unknown-request', `there are: ${Object.keys(handlers).join(', ')}`);
+    if (!handler) return refusal('unknown-request', `there are: ${Object.keys(handlers).join(', ')}`);
     const answer = this.#underWay.get(request) ?? this.#make(handler);
     this.#underWay.set(request, answer);
     return answer.finally(() => this.#underWay.delete(request));
   }
 
-  async #make(handler: ControlHandler): Promise<ControlResponse> {
+  async #make(handler: ControlHandler): Promise<string> {
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<ControlResponse>((resolve) => {
-      const say = () => resolve(failure('timeout', 'the answer was not ready in time'));
+    const late = new Promise<string>((resolve) => {
+      const say = () => resolve(refusal('timeout', 'the answer was not ready in time'));
       timer = setTimeout(say, CONTROL_LIMITS.handlerMs).unref();
     });
     try {
-      const made = (async () => ({ v: CONTROL_VERSION, ok: true, result: await handler() }) as const)();
+      // Within the attempt: what a handler gives may be nothing that JSON can carry.
+      const made = (async () =>
+        encode({ v: CONTROL_VERSION, ok: true, result: (await handler()) ?? null }))();
       return await Promise.race([made, late]);
     } catch (error) {
       this.#options.onError(error);
-      return failure('internal', 'the answer could not be made: see the log of the process');
+      return refusal('internal', 'the answer could not be made: see the log of the process');
     } finally {
       clearTimeout(timer);
     }
@@ -178,11 +179,11 @@ class Answers {
 function encode(response: ControlResponse): string {
   const text = `${JSON.stringify(response)}\n`;
   if (Buffer.byteLength(text) <= CONTROL_LIMITS.responseBytes) return text;
-  return `${JSON.stringify(failure('internal', 'the answer is too long'))}\n`;
+  return refusal('internal', 'the answer is too long');
 }
 
-function failure(code: ControlErrorCode, message: string): ControlResponse {
-  return { v: CONTROL_VERSION, ok: false, error: { code, message } };
+function refusal(code: ControlErrorCode, message: string): string {
+  return encode({ v: CONTROL_VERSION, ok: false, error: { code, message } });
 }
 
 function inUse(path: string, why: string, cause?: unknown): RuntimeFault {

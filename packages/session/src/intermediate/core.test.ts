@@ -127,6 +127,28 @@ describe('IntermediateCore', () => {
     expect(offered(outputs(core), NEAR)?.relayId).toBe(3);
   });
 
+  it('takes no attachment while it drains, whoever asks', () => {
+    const { core, open, answer } = arrange();
+    const offer = open();
+    answer(offer);
+    const grant = grantIn(outputs(core));
+    core.handleInput({ type: 'drain', deadlineMs: 5_000, alternatives: [], reason: 'upgrade' }, NOW);
+    outputs(core);
+    core.handleInput(
+      from(AGENT, { type: 'attachPath', requestId: 2, sessionUid: offer.sessionUid, grant }),
+      NOW,
+    );
+    expect(outputs(core)).toContainEqual(
+      expect.objectContaining({
+        message: expect.objectContaining({
+          type: 'error',
+          error: expect.objectContaining({ code: 'going-away', requestId: 2 }),
+        }),
+      }),
+    );
+    expect(core.stats().offers).toBe(0);
+  });
+
   it('ends sessions of a connector that restarted, and re-offers those of one that reconnected', () => {
     for (const restarted of [true, false]) {
       const { core, open, answer, join } = arrange();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ownCandidates, readInterfaces, remoteCandidates } from './candidates.ts';
+import { leftOutAddresses, ownCandidates, readInterfaces, remoteCandidates } from './candidates.ts';
 import { AddressFilter } from './filter.ts';
 import type { LocalAddress, PathSettings } from './io.ts';
 import { DEFAULT_PATH_TUNING } from './io.ts';
@@ -291,3 +291,20 @@ function own({
   );
   return { list, refused };
 }
+
+describe('addresses that no direct path begins at', () => {
+  const machine = [
+    on('eth0', '192.0.2.20'),
+    on('wg0', '10.8.0.2'),
+    on('docker0', '172.17.0.1'),
+    on('eth1', '172.17.0.1'),
+  ];
+  it.each([
+    ['those that deny names', { allow: ['*'], deny: ['wg*'] }, ['10.8.0.2']],
+    ['those that allow does not name', { allow: ['eth*'], deny: [] }, ['10.8.0.2']],
+    ['but not one that another interface has too', { allow: ['*'], deny: ['docker*'] }, []],
+    ['with an empty allow, those of deny alone', { allow: [], deny: ['wg*'] }, ['10.8.0.2']],
+  ])('are %s', (_name, interfaces, expected) => {
+    expect(leftOutAddresses(machine, interfaces)).toEqual(expected);
+  });
+});

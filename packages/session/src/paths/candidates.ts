@@ -44,6 +44,20 @@ export function readInterfaces(
   return { shown: (shown ?? []).map(({ ip }) => ip), all: parsed.map(({ ip }) => ip), port };
 }
 
+/**
+ * Addresses of interfaces that `deny` names or `allow` does not: no direct path begins there, whatever is shown. With an
+ * empty `allow`, which shows none, only `deny` counts: a forward made by hand ends at some interface.
+ */
+export function leftOutAddresses(
+  addresses: readonly LocalAddress[],
+  { allow, deny }: PathSettings['interfaces'],
+): string[] {
+  const isUsed = ({ interface: name }: LocalAddress) =>
+    (allow.length === 0 || matchesAny(name, allow)) && !matchesAny(name, deny);
+  const used = new Set(addresses.filter(isUsed).map(({ address }) => address));
+  return [...new Set(addresses.map(({ address }) => address))].filter((address) => !used.has(address));
+}
+
 export interface Sources {
   readonly settings: PathSettings;
   readonly interfaces: Interfaces;

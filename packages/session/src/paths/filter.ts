@@ -28,6 +28,8 @@ const REFUSED = {
   multicast: ['224.0.0.0/4', 'ff00::/8'],
   broadcast: ['255.255.255.255/32'],
   reserved: ['240.0.0.0/4', '192.0.0.0/24', 'fec0::/10', '100::/64'],
+  // Of virtual paths: a direct path that leads there has become one through the relay.
+  virtual: ['fd7a:7a74:6e61::/48'],
   // IPv4 inside IPv6 would be a way round all the others: compatible, 6to4, Teredo, NAT64.
   transition: ['::/96', '2002::/16', '2001::/32', '64:ff9b::/96', '64:ff9b:1::/48'],
 } as const satisfies Partial<Record<AddressRefusal, readonly string[]>>;

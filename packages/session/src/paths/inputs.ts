@@ -1,8 +1,9 @@
 import { unreachable } from '../types.ts';
 import { MAX_REMOTE, readInterfaces, refused } from './candidates.ts';
 import { close } from './closing.ts';
+import type { AddressRefusal } from './filter.ts';
 import type { PathInput, PathSample } from './io.ts';
-import { formatSocketAddress, parseSocketAddress } from './ip.ts';
+import { formatSocketAddress, parseSocketAddress, type SocketAddress } from './ip.ts';
 import { Quality } from './quality.ts';
 import { type PathState, RELAY } from './state.ts';
 
@@ -29,6 +30,8 @@ export function take(state: PathState, input: PathInput, now: number): void {
       return;
     case 'path-opened':
       return onOpened(state, input.path, input.remote, now);
+    case 'path-moved':
+      return onMoved(state, input.path, input.remote, now);
     case 'path-closed':
       state.directs.delete(input.path);
       return;
@@ -63,11 +66,8 @@ export function take(state: PathState, input: PathInput, now: number): void {
 
 function onOpened(state: PathState, id: number, remote: string, now: number): void {
   if (id === RELAY) return;
-  const address = parseSocketAddress(remote);
-  const why = address
-    ? state.filter.refuses(address.ip, { allowPrivate: state.allowPrivate })
-    : ('malformed' as const);
-  if (why !== undefined || !address) state.outbox.push(refused('path', why ?? 'malformed'));
+  const { address, why } = judge(state, remote);
+  if (!address) state.outbox.push(refused('path', why));
   else if (state.isDenied) state.count('path_closed', 'denied');
   else if (state.directs.size >= MAX_PATHS) state.count('path_closed', 'too-many');
   else {
@@ -84,6 +84,31 @@ function onOpened(state: PathState, id: number, remote: string, now: number): vo
     return;
   }
   state.outbox.push({ type: 'close-path', path: id });
+}
+
+/** What was measured was measured on another way; what the other side may not have been asked to is closed. */
+function onMoved(state: PathState, id: number, remote: string, now: number): void {
+  const path = state.directs.get(id);
+  if (!path) return;
+  const { address, why } = judge(state, remote);
+  if (!address) {
+    state.outbox.push(refused('path', why));
+    return close(state, path, 'refused');
+  }
+  path.remote = formatSocketAddress(address);
+  path.family = address.ip.family;
+  path.quality = new Quality(state.tuning);
+  state.nextSampleAt = now;
+}
+
+type Judged =
+  | { readonly address: SocketAddress; readonly why?: undefined }
+  | { readonly address?: undefined; readonly why: AddressRefusal };
+
+function judge({ filter, allowPrivate }: PathState, remote: string): Judged {
+  const address = parseSocketAddress(remote);
+  const why = address ? filter.refuses(address.ip, { allowPrivate }) : 'malformed';
+  return address && why === undefined ? { address } : { why: why ?? 'malformed' };
 }
 
 function onDead(state: PathState, id: number, now: number): void {

@@ -35,6 +35,8 @@ export type PathInput =
   /** Agent only: what the connector shows; replaces what it showed before. */
   | { readonly type: 'remote-candidates'; readonly addresses: readonly string[] }
   | { readonly type: 'path-opened'; readonly path: number; readonly remote: string }
+  /** The other side sends from another address now. */
+  | { readonly type: 'path-moved'; readonly path: number; readonly remote: string }
   | { readonly type: 'path-closed'; readonly path: number }
   /** Silent although something is outstanding: the engine has moved what was on it already. */
   | { readonly type: 'path-dead'; readonly path: number }

@@ -24,10 +24,10 @@ export const RELAY = 0;
 
 export interface DirectPath {
   readonly id: number;
-  readonly remote: string;
-  readonly family: 4 | 6;
+  remote: string;
+  family: 4 | 6;
   readonly openedAt: number;
-  readonly quality: Quality;
+  quality: Quality;
   deadSince: number | undefined;
   /** Connector: the number of the agent's order to use it; undefined: it is a backup. */
   inUse: number | undefined;

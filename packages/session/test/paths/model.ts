@@ -39,6 +39,7 @@ export class Model {
   readonly #freeSwitches: number[] = [];
   /** What each core was told of paths: open, and whether dead. */
   readonly #open: Record<PathSide, Map<number, boolean>> = { agent: new Map(), connector: new Map() };
+  readonly #remotes: Record<PathSide, Map<number, string>> = { agent: new Map(), connector: new Map() };
   readonly #relayUp: Record<PathSide, boolean> = { agent: true, connector: true };
   readonly #preferred: Record<PathSide, number> = { agent: 0, connector: 0 };
   #steps = 0;
@@ -55,6 +56,9 @@ export class Model {
     const open = this.#open[side];
     if (input.type === 'path-opened') open.set(input.path, false);
     if (input.type === 'path-closed') open.delete(input.path);
+    if (input.type === 'path-opened' || input.type === 'path-moved') {
+      this.#remotes[side].set(input.path, input.remote);
+    }
     if (input.type === 'path-dead' && open.has(input.path)) open.set(input.path, true);
     if (input.type === 'path-alive' && open.has(input.path)) open.set(input.path, false);
     if (input.type === 'relay-lost') this.#relayUp[side] = false;
@@ -96,6 +100,10 @@ export class Model {
     if (direct === 'deny' && this.#open[side].size > 0)
       this.fail(`${side}: keeps direct paths although denied`);
     if (direct === 'deny' && current !== 0) this.fail(`${side}: uses a direct path although denied`);
+    for (const path of this.#open[side].keys()) {
+      const remote = this.#remotes[side].get(path) ?? '';
+      if (this.#isRefused(side, remote)) this.fail(`${side}: keeps path ${path} to ${remote}`);
+    }
     if (core.mayCarryFlows() !== (direct !== 'require' || isDirect)) this.fail(`${side}: flows ${direct}`);
     if (core.mayCarryFlows('require') !== isDirect) this.fail(`${side}: flows of a service that requires`);
     const { path, reason } = core.verdict();
@@ -137,12 +145,18 @@ export class Model {
     return works && opens && (!isPrivate || policy.connector.showPrivateAddresses);
   }
 
+  #isRefused(side: PathSide, remote: string): boolean {
+    const ip = hostOf(remote);
+    const isPrivate = side === 'connector' && !this.#world.policy[side].showPrivateAddresses;
+    return check(NEVER, ip) || (isPrivate && check(PRIVATE, ip));
+  }
+
   #shown(side: PathSide, addresses: readonly string[]): void {
     const policy = this.#world.policy[side];
     if (policy.direct === 'deny' && addresses.length > 0)
       this.fail(`${side} shows addresses although denied`);
     for (const address of addresses) {
-      const ip = address.replace(/:\d+$/, '').replace(/[[\]]/g, '');
+      const ip = hostOf(address);
       if (check(NEVER, ip)) this.fail(`${side} shows ${address}`);
       if (side === 'connector' && !policy.showPrivateAddresses && check(PRIVATE, ip)) {
         this.fail(`connector shows the private ${address}`);
@@ -176,6 +190,10 @@ export class Model {
     const recent = times.filter((at) => at > now - MINUTE);
     if (recent.length > most) this.fail(`${recent.length} ${what} within a minute`);
   }
+}
+
+function hostOf(address: string): string {
+  return address.replace(/:\d+$/, '').replace(/[[\]]/g, '');
 }
 
 function blockList(ranges: readonly (readonly [string, number])[]): BlockList {

@@ -45,6 +45,7 @@ const COVERED = [
     (r) => `path_verdict/${r}`,
   ),
   'path_closed/dead',
+  'path_path_address_refused/loopback',
   'path_remote_address_refused/loopback',
   'path_remote_address_refused/too-many',
 ];
@@ -85,7 +86,7 @@ const HOSTILE = [
 function disturb(world: World, rng: Rng): void {
   const route = rng.pick(world.routes);
   const side = rng.pick(['agent', 'connector'] as const);
-  switch (rng.int(14)) {
+  switch (rng.int(15)) {
     case 0:
     case 1:
       route.rttMs = 5 + rng.int(200);
@@ -131,6 +132,8 @@ function disturb(world: World, rng: Rng): void {
     case 12:
       // The agent's own policy stays, so that a whole run is under it.
       return world.setPolicy('connector', rng.pick(['allow', 'allow', 'deny', 'require']));
+    case 13:
+      return world.move(side, rng.pick([...HOSTILE.filter((text) => text.includes(':')), '10.9.9.9:7']));
     default:
       world.setRelay(true);
   }

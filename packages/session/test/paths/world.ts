@@ -156,6 +156,12 @@ export class World {
     this.input('agent', { type: 'remote-candidates', addresses });
   }
 
+  /** The other side of a path sends from another address: what it may, and what it may not. */
+  move(side: PathSide, remote: string): void {
+    const path = this.rng.pick([...this.paths.keys(), 0]);
+    if (path !== 0) this.input(side, { type: 'path-moved', path, remote });
+  }
+
   /** The connector's true candidates, after a hostile peer was simulated. */
   tellAgain(): void {
     this.#told = [];

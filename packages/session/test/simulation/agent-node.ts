@@ -73,6 +73,11 @@ export class AgentNode {
     this.#driven.input({ type: 'snapshot', snapshot });
   }
 
+  /** Who is at the other end of its sessions. */
+  get connectors(): PeerIdentity[] {
+    return [...this.#inner.values()].flatMap(({ peer }) => (peer ? [peer] : []));
+  }
+
   /** An application connects. */
   want(name: string): FlowKey {
     const flow = this.#world.nextKey() as FlowKey;
@@ -151,6 +156,7 @@ export class AgentNode {
 
   #openInner(session: SessionUid, path: Inner['path']) {
     const { time } = this.#world;
+    if (this.#inner.has(session)) this.#world.model.fail(`${this.name} has session ${session} already`);
     const inner: Inner = {
       path,
       flows: new Set(),

@@ -25,6 +25,8 @@ export interface OpenFlow {
   readonly session: SessionUid;
   /** The agent's number of it. */
   readonly remote: FlowKey;
+  /** Host that was dialled. */
+  backend: string | undefined;
   open: boolean;
 }
 
@@ -100,6 +102,8 @@ export class ConnectorNode {
       case 'disconnect':
         return this.#outer.carryOut(output);
       case 'add-path':
+        if (this.#inner.has(output.session))
+          this.#world.model.fail(`${this.name} has session ${output.session} already`);
         for (const [session, inner] of this.#inner) {
           const clash = inner.path.connection === output.connection && inner.path.relayId === output.relayId;
           if (clash)
@@ -120,9 +124,12 @@ export class ConnectorNode {
         this.#inner.get(output.session)?.connection?.close(output.error.code);
         this.#inner.delete(output.session);
         return;
-      case 'dial':
+      case 'dial': {
+        const dialled = this.flows.get(output.flow);
+        if (dialled) dialled.backend = output.target.backend.host;
         this.#world.time.after(5, () => this.#driven.input({ type: 'dial-succeeded', flow: output.flow }));
         return;
+      }
       case 'answer-flow': {
         const flow = this.flows.get(output.flow);
         if (!flow) return this.#world.model.fail('answer for a flow that the shell does not have');
@@ -202,7 +209,7 @@ export class ConnectorNode {
     if (message.type !== 'open') return;
     const key = this.#world.nextKey() as FlowKey;
     const { service: name, subject, flow: remote } = message;
-    this.flows.set(key, { agent, service: name, subject, session, remote, open: false });
+    this.flows.set(key, { agent, service: name, subject, session, remote, backend: undefined, open: false });
     this.asked++;
     const request = {
       service: service(message.service),

@@ -28,6 +28,8 @@ export class ControlPlane {
   /** `agent|service` */
   readonly allowed = new Set<string>();
   readonly revoked = new Set<SpiffeId>();
+  /** Service → host of its backend, where that is not the first one. */
+  readonly backends = new Map<string, string>();
   revision = 1;
   /** Every grant ever signed, for the model and for thieves. */
   readonly issued: { readonly grant: Grant; readonly signed: SignedGrant }[] = [];
@@ -49,6 +51,10 @@ export class ControlPlane {
 
   isAllowed(agent: string, name: string): boolean {
     return this.allowed.has(`${agent}|${name}`) && !this.revoked.has(agentId(agent));
+  }
+
+  revokeIntermediate(name: string): void {
+    this.revoked.add(intermediateId(name));
   }
 
   /** The last grants of a session, of each issuer. */
@@ -100,7 +106,10 @@ export class ControlPlane {
     const services = (this.layout.connectors[name] ?? []).map((served) => ({
       name: service(served),
       targets: [
-        { transport: 'tcp' as const, port: 80, backend: { host: '192.0.2.1', port: 80 }, allowLocal: false },
+        {
+          ...({ transport: 'tcp', port: 80, allowLocal: false } as const),
+          backend: { host: this.backends.get(served) ?? '192.0.2.1', port: 80 },
+        },
       ],
       direct: 'allow' as const,
     }));

@@ -80,6 +80,12 @@ export class Model {
   }
 
   onAgent(node: AgentNode) {
+    const { revoked, services } = node.snapshot.content;
+    for (const { id } of node.connectors) {
+      if (revoked.includes(id)) this.fail(`${node.name} keeps a session with ${id}, which was revoked`);
+      if (!services.some(({ connectors }) => connectors.includes(id)))
+        this.fail(`${node.name} keeps a session with ${id}, which serves it nothing any more`);
+    }
     const { sessions, requests, timers, queuedFlows } = node.core.stats();
     if (sessions > 16 || requests > 64 || timers > 6 * sessions + requests + 2 * queuedFlows + 8) {
       this.fail(`${node.name} keeps too much: ${JSON.stringify(node.core.stats())}`);
@@ -106,6 +112,9 @@ export class Model {
     if (!served) this.fail(`${node.name} opened ${flow.service}, which is not its own`);
     if (flow.subject !== subjectOf(shortName(flow.agent.id)))
       this.fail(`${node.name} lets ${shortName(flow.agent.id)} be ${flow.subject}`);
+    const target = node.snapshot.content.services.find(({ name }) => name === flow.service)?.targets[0];
+    if (flow.backend !== target?.backend.host)
+      this.fail(`${node.name} lets ${flow.service} go to ${flow.backend}, which is its backend no more`);
     if (!this.#permits(node.snapshot.content, flow.agent.id, flow.service)) {
       this.fail(`${node.name} lets ${shortName(flow.agent.id)} reach ${flow.service} against its policy`);
     }

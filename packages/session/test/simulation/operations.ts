@@ -1,5 +1,6 @@
 import type { Rng } from '@ztna/sim';
 import type { FlowKey } from '../../src/types.ts';
+import { connectorId } from './names.ts';
 import type { World } from './world.ts';
 
 type Operation = (world: World, rng: Rng) => void;
@@ -15,6 +16,8 @@ const FAULTS: Operations = [
   [2, (world, rng) => world.network.partition(rng.pick(world.names), rng.pick(world.names))],
   [2, (world) => world.network.heal()],
   [2, changePolicy],
+  [1, changeBackend],
+  [1, changeRevoked],
   [2, changeConditions],
   [1, (world, rng) => [...world.intermediates.values()][rng.int(2)]?.drain()],
   [1, (world, rng) => [...world.agents.values(), ...world.connectors.values()][rng.int(5)]?.stop()],
@@ -53,6 +56,8 @@ export function calm(world: World, rng: Rng) {
   world.stopHostileIntermediates();
   for (const name of world.names) if (rng.chance(0.3)) world.kill(name);
   for (const [name, node] of world.intermediates) if (node.drained) world.kill(name);
+  for (const name of Object.keys(world.plane.layout.connectors))
+    if (world.plane.revoked.delete(connectorId(name))) world.kill(name);
   for (const nodes of [world.agents, world.connectors]) {
     for (const [name, node] of nodes) if (node.stopped) world.kill(name);
   }
@@ -92,6 +97,19 @@ function everyIntermediate(world: World): string[] {
 function changePolicy(world: World, rng: Rng) {
   const pair = `${rng.pick(world.plane.layout.agents)}|${rng.pick(world.plane.services)}`;
   if (!world.plane.allowed.delete(pair)) world.plane.allowed.add(pair);
+  world.publish(rng.pick([0, 500, 5_000]));
+}
+
+function changeBackend(world: World, rng: Rng) {
+  world.plane.backends.set(rng.pick(world.plane.services), `192.0.2.${1 + rng.int(3)}`);
+  world.publish(rng.pick([0, 500, 5_000]));
+}
+
+/** A connector is revoked, or comes back, as a new process: who was told that it is revoked does not try again. */
+function changeRevoked(world: World, rng: Rng) {
+  const name = rng.pick(Object.keys(world.plane.layout.connectors));
+  if (!world.plane.revoked.delete(connectorId(name))) world.plane.revoked.add(connectorId(name));
+  else world.kill(name);
   world.publish(rng.pick([0, 500, 5_000]));
 }
 

@@ -1,5 +1,6 @@
 mod pair;
 mod pki;
+mod tickets;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -22,6 +22,7 @@ pub(super) struct Seen {
     pub(super) lost: Option<String>,
     pub(super) facts: Option<HandshakeFacts>,
     pub(super) peer_certificates: usize,
+    pub(super) chain: Vec<Vec<u8>>,
 }
 
 impl Seen {
@@ -183,6 +184,7 @@ impl Host {
             lost: self.lost,
             facts: session.and_then(handshake_facts),
             peer_certificates: session.map_or(0, |session| peer_chain(session).len()),
+            chain: session.map_or_else(Vec::new, |s| peer_chain(s).iter().map(|c| c.to_vec()).collect()),
         }
     }
 }

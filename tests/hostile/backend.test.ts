@@ -1,0 +1,157 @@
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { FlowOutcome, TestAgent } from '../system/support/agent.ts';
+import { type Arena, startArena } from './support/arena.ts';
+
+const MiB = 1024 * 1024;
+const FLOWS = 30;
+const SOON = { timeout: 10_000 };
+/** Unread and unacknowledged bytes of one inner connection, as in the README. */
+const CONNECTION = 8 * MiB + 8 * MiB;
+const READ_AHEAD = 256 * 1024;
+/** What the kernel takes of a socket that the connector does not read: its send and its receive buffer. */
+const KERNEL = 10 * MiB;
+
+let arena: Arena;
+let spring: Backend;
+let slam: Backend;
+/** Beside the well-behaved one, whose flows must not notice. */
+let mallory: TestAgent;
+beforeAll(async () => {
+  arena = await startArena();
+  spring = await startBackend(pour);
+  slam = await startBackend((socket) => socket.resetAndDestroy());
+  const { services, policies } = arena.document as { services: object[]; policies: object[] };
+  const service = (name: string, { address }: Backend) => ({
+    ...{ name, connectors: ['lab/c1'] },
+    ports: [{ transport: 'tcp', port: 1, backend: address, allowLocal: true }],
+  });
+  const who = { agents: ['mallory'] };
+  await arena.publish({
+    services: [...services, service('spring', spring), service('slam', slam)],
+    policies: [...policies, { name: 'odd', who, services: ['spring', 'slam'] }],
+  });
+  mallory = arena.agentOf(arena.mallory);
+});
+afterAll(async () => {
+  spring[Symbol.dispose]();
+  slam[Symbol.dispose]();
+  await arena[Symbol.asyncDispose]();
+});
+
+test('a backend that takes connections and never answers holds its own flows, and only as long as they are wanted', async () => {
+  const rest = await openFlows();
+  const flows = await open('tar');
+  await expect.poll(openFlows, SOON).toBe(rest + FLOWS);
+  await arena.unharmed();
+  release(flows);
+  // The check above leaves a UDP association.
+  await expect.poll(openFlows, SOON).toBeLessThanOrEqual(rest + 1);
+});
+
+test('a backend that sends without end to somebody who does not read is held back', async () => {
+  const rest = await openFlows();
+  const flows = await open('spring');
+  let last = -1;
+  const isStill = () => {
+    const before = last;
+    last = spring.sent();
+    return last > 0 && last === before;
+  };
+  await expect.poll(isStill, { timeout: 20_000, interval: 500 }).toBe(true);
+  expect(spring.sent()).toBeLessThan(CONNECTION + FLOWS * (READ_AHEAD + KERNEL));
+  await arena.unharmed();
+  release(flows);
+  await expect.poll(openFlows, SOON).toBeLessThanOrEqual(rest + 1);
+  await expect.poll(() => spring.open(), SOON).toBe(0);
+});
+
+test('a backend that resets at once ends each flow with a reset, is counted, and no other flow notices', async () => {
+  const rest = await openFlows();
+  const counted = await arena.counting('connector');
+  const logged = arena.stack.logs.entries.length;
+  const ends = await Promise.all(Array.from({ length: FLOWS }, () => endOf('slam')));
+  // Before the dial is over, before the agent has read that the flow is open, or after.
+  for (const end of ends) expect(end).toMatch(/^ERR_STREAM_RESET$|^backend-/);
+  await expect.poll(openFlows, SOON).toBeLessThanOrEqual(rest);
+  const count = await counted();
+  const all = Object.entries(count).filter(
+    ([key]) => key === 'flow/opened' || key.startsWith('flow_refused/'),
+  );
+  expect(all.reduce((sum, [, n]) => sum + n, 0)).toBe(FLOWS);
+  const records = arena.stack.logs.entries
+    .slice(logged)
+    .filter(({ msg, service }) => msg === 'flow' && service === 'slam');
+  expect(records).toHaveLength(FLOWS);
+  await arena.unharmed();
+});
+
+type Flow = Extract<FlowOutcome, { ok: true }>;
+
+async function open(service: string): Promise<Flow[]> {
+  const outcomes = await Promise.all(Array.from({ length: FLOWS }, () => mallory.flow(service, 'tcp')));
+  return outcomes.map((outcome) => {
+    if (!outcome.ok) throw new Error(outcome.error.message);
+    return outcome;
+  });
+}
+
+function release(flows: readonly Flow[]): void {
+  for (const { stream } of flows) {
+    stream.stop(0);
+    stream.reset(0);
+  }
+}
+
+/** How a flow ended, in words. */
+async function endOf(service: string): Promise<string> {
+  const outcome = await mallory.flow(service, 'tcp');
+  if (!outcome.ok) return `${outcome.error.code} ${outcome.error.message}`;
+  return outcome.stream.read().then(
+    (data) => (data === undefined ? 'the end' : 'data'),
+    (error) => error.code,
+  );
+}
+
+function openFlows(): Promise<number> {
+  return arena.metric('connector', 'ztna_flows{');
+}
+
+interface Backend extends Disposable {
+  readonly address: string;
+  /** Bytes that it got rid of. */
+  sent(): number;
+  open(): number;
+}
+
+async function startBackend(onSocket: (socket: Socket) => void): Promise<Backend> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {}).on('close', () => sockets.delete(socket));
+    onSocket(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  return {
+    address: `127.0.0.1:${port}`,
+    sent: () => [...sockets].reduce((sum, s) => sum + s.bytesWritten - s.writableLength, 0),
+    open: () => sockets.size,
+    [Symbol.dispose]() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
+
+function pour(socket: Socket): void {
+  const chunk = Buffer.alloc(64 * 1024);
+  // A turn of the event loop for each: what the kernel takes at once would go on within one call for ever.
+  const more = () => {
+    if (!socket.destroyed && socket.write(chunk)) setImmediate(more);
+  };
+  socket.on('drain', more);
+  more();
+}
