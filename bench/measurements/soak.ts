@@ -17,8 +17,6 @@ const GUEST_TURNS = 10;
 const VISITORS = 10;
 /** Places that an intermediate has for sessions that may be resumed (native/quic/src/tls/mod.rs), about 1.3 KB each. */
 const KEPT_SESSIONS = 2_048;
-/** Connections at a time while those places are filled. */
-const FILLING = 50;
 /** Killed agents are noticed by the idle timeouts of their connections, two minutes inside a session. */
 const LEFT_MS = 240_000;
 const background = { background: true };
@@ -76,10 +74,13 @@ async function soak(context: BenchContext): Promise<void> {
   });
 }
 
-/** Takes all places for sessions: a store that fills up to its bound is no growth, and fills for eight minutes else. */
+/**
+ * Takes all places for sessions: a store that fills up to its bound is no growth, and fills for eight minutes else. No
+ * more connections at a time than later: what they leave free would hide growth.
+ */
 async function fill(visitors: IdleAgents): Promise<void> {
-  for (let came = 0; came < KEPT_SESSIONS; came += FILLING) {
-    await visitors.become(FILLING);
+  for (let came = 0; came < KEPT_SESSIONS; came += VISITORS) {
+    await visitors.become(VISITORS);
     await visitors.become(0);
   }
 }
