@@ -198,7 +198,8 @@ async function prepare(
     await writeJson(documentFile, document(intermediate, services, backends));
     const out = join(folder, 'snapshots', component);
     signDocument({ dir: pki, documentFile, out, nowMs, force: true });
-    if (observed) metrics[component] = `127.0.0.1:${await freeTcpPort()}`;
+    // A guest comes and goes: a port chosen now may be somebody else's when it comes again.
+    if (observed && component !== 'guest') metrics[component] = `127.0.0.1:${await freeTcpPort()}`;
     const place = 'site' in where ? [role, where.site] : [role];
     await writeJson(join(folder, component, 'config.json'), {
       listen: '127.0.0.1:0',

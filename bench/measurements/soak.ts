@@ -15,6 +15,8 @@ const TURN_MS = 2_000;
 /** A second agent, with a session of its own, comes and goes so often. */
 const GUEST_TURNS = 10;
 const VISITORS = 10;
+/** Places that an intermediate has for sessions that may be resumed (native/quic/src/tls/mod.rs), about 1.3 KB each. */
+const KEPT_SESSIONS = 2_048;
 /** Killed agents are noticed by the idle timeouts of their connections, two minutes inside a session. */
 const LEFT_MS = 240_000;
 const background = { background: true };
@@ -40,6 +42,7 @@ async function soak(context: BenchContext): Promise<void> {
     stack.intermediate,
     await stack.issueAgents(VISITORS),
   );
+  await fill(visitors);
   const churn = new Churn(context, stack, visitors);
   const readings: Record<string, Reading[]> = Object.fromEntries(components.map((name) => [name, []]));
   const cpuBefore = components.map((name) => stack.role(name).cpuMs);
@@ -69,6 +72,17 @@ async function soak(context: BenchContext): Promise<void> {
     cpu,
     notes: { ...churn.done, ...left },
   });
+}
+
+/**
+ * Takes all places for sessions: a store that fills up to its bound is no growth, and fills for eight minutes else. No
+ * more connections at a time than later: what they leave free would hide growth.
+ */
+async function fill(visitors: IdleAgents): Promise<void> {
+  for (let came = 0; came < KEPT_SESSIONS; came += VISITORS) {
+    await visitors.become(VISITORS);
+    await visitors.become(0);
+  }
 }
 
 function report(

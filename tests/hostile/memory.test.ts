@@ -1,6 +1,9 @@
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { dial } from '../e2e/support/net.ts';
 import type { Stack } from '../e2e/support/stack.ts';
 import type { FlowOutcome, TestAgent } from '../system/support/agent.ts';
 import { type Arena, startArena } from './support/arena.ts';
@@ -75,6 +78,34 @@ test('readers that do not read cost a bounded amount, whatever is offered', asyn
   await expect.poll(() => connector.metric('ztna_flows'), { timeout: 10_000 }).toBeLessThanOrEqual(rest + 1);
 });
 
+test('applications that do not read cost the agent a bounded amount, whatever the backend sends', async () => {
+  const config = arena.stack.writeAgentConfig({
+    stateDir: join(arena.stack.pki.dir, 'state', 'child', 'agent'),
+  });
+  await using agent = await Child.start('forward', '--config', config, '--map', 'spring=127.0.0.1:0');
+  const address = agent.ready.forwards?.[0]?.listen ?? '';
+  using sockets = new DisposableStack();
+  const open = async (count: number) => {
+    const opened = await Promise.all(Array.from({ length: count }, () => dial(address)));
+    for (const socket of opened) sockets.defer(() => socket.destroy());
+    return opened;
+  };
+  const [first] = await open(1);
+  await once(first as Socket, 'readable'); // the session is up
+  const before = agent.rss;
+  const [relaying, serving] = [intermediate.rss, connector.rss];
+  await open(SLOW);
+  await relayStandstill();
+  const growth = agent.rss - before;
+  expect(growth).toBeLessThan(SLOW * READ_AHEAD + CONNECTION + 32 * MiB);
+  expect(intermediate.rss - relaying).toBeLessThan(RELAY);
+  expect(connector.rss - serving).toBeLessThan(SLOW * READ_AHEAD + CONNECTION + 32 * MiB);
+  await arena.unharmed();
+});
+
+/** Flows whose application reads nothing. */
+const SLOW = 60;
+
 /** Flows to a backend that reads nothing, and to one that answers a client that reads nothing. */
 const TAR = 40;
 const ECHO = 20;
@@ -117,6 +148,18 @@ async function standstill({ connection }: Open): Promise<void> {
     return moved;
   };
   await expect.poll(sent, { timeout: 20_000, interval: 500 }).toBeLessThan(20);
+}
+
+/** Until next to nothing is relayed any more. */
+async function relayStandstill(): Promise<void> {
+  let last = -1;
+  const relayed = async () => {
+    const bytes = await intermediate.metric('ztna_relay_bytes');
+    const moved = bytes - last;
+    last = bytes;
+    return moved;
+  };
+  await expect.poll(relayed, { timeout: 20_000, interval: 500 }).toBeLessThan(16 * 1024);
 }
 
 function connectorConfig(stack: Stack): string {

@@ -66,7 +66,8 @@ export async function startArena(options: ArenaOptions = {}): Promise<Arena> {
     await pki.issue('connector', 'lab/evil'),
   ];
   const tar = starting.use(await startTar());
-  const document = makeDocument(stack, tar.address);
+  const spring = starting.use(await startSpring());
+  const document = makeDocument(stack, tar.address, spring.address);
   const publish = async (changes: object = {}) => {
     stack.publish({ ...document, ...changes });
     await Promise.all([stack.intermediate.reload(), stack.connector.reload()]);
@@ -105,7 +106,7 @@ async function counting(url: string) {
   };
 }
 
-function makeDocument({ backend, intermediate }: Stack, tar: string) {
+function makeDocument({ backend, intermediate }: Stack, tar: string, spring: string) {
   const tcp = (port: number, address: string) => ({
     ...{ transport: 'tcp', port, backend: address, allowLocal: true },
   });
@@ -120,6 +121,7 @@ function makeDocument({ backend, intermediate }: Stack, tar: string) {
       service('echo', [tcp(7, backend.tcp), { ...tcp(7, backend.udp), transport: 'udp' }]),
       service('secret', [tcp(80, backend.http)]),
       service('tar', [tcp(9, tar)]),
+      service('spring', [tcp(19, spring)]),
       service('spare', [tcp(7, backend.tcp)], 'lab/evil'),
     ],
     agents: [
@@ -127,18 +129,35 @@ function makeDocument({ backend, intermediate }: Stack, tar: string) {
       ...ENROLLED.agents.map((name) => ({ name, subject: name })),
     ],
     policies: [
-      { name: 'alice', who: { subjects: ['alice'] }, services: ['web', 'echo', 'tar', 'spare'] },
+      { name: 'alice', who: { subjects: ['alice'] }, services: ['web', 'echo', 'tar', 'spring', 'spare'] },
       { name: 'mallory', who: { agents: ['mallory'] }, services: ['echo', 'tar'] },
     ],
   };
 }
 
 /** A backend that takes connections and reads nothing. */
-async function startTar() {
+function startTar() {
+  return startServer((socket) => void socket.pause());
+}
+
+/** A backend that sends as much as it can. */
+function startSpring() {
+  const chunk = Buffer.alloc(256 * 1024);
+  return startServer((socket) => {
+    const pour = () => {
+      while (socket.write(chunk));
+    };
+    socket.on('drain', pour);
+    pour();
+  });
+}
+
+async function startServer(onConnection: (socket: Socket) => void) {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
-    sockets.add(socket.pause());
+    sockets.add(socket);
     socket.on('error', () => {}).on('close', () => sockets.delete(socket));
+    onConnection(socket);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -20,17 +20,24 @@ export async function runToEnd(...args: string[]): Promise<Ended> {
   return { code, stderr };
 }
 
+interface Ready {
+  /** Address of its server for operators. */
+  readonly ops?: string;
+  /** Local addresses of `forward`. */
+  readonly forwards?: readonly { readonly listen: string }[];
+}
+
 /** A component as a process of its own, whose memory can be looked at. */
 export class Child implements AsyncDisposable {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #exited: Promise<unknown>;
-  /** Address of its server for operators. */
-  readonly ops: string;
+  /** What it said when it was ready. */
+  readonly ready: Ready;
 
-  private constructor(child: ChildProcessWithoutNullStreams, exited: Promise<unknown>, ops: string) {
+  private constructor(child: ChildProcessWithoutNullStreams, exited: Promise<unknown>, ready: Ready) {
     this.#child = child;
     this.#exited = exited;
-    this.ops = ops;
+    this.ready = ready;
   }
 
   /** Resolves when it has said that it is ready. */
@@ -41,7 +48,7 @@ export class Child implements AsyncDisposable {
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     const first = await Promise.race([lines.next(), exited]);
     if (Array.isArray(first) || first.done) throw new Error(`it ended: ${await stderr}`);
-    return new Child(child, exited, JSON.parse(first.value).ops);
+    return new Child(child, exited, JSON.parse(first.value));
   }
 
   /** Resident memory in bytes. */
@@ -54,7 +61,7 @@ export class Child implements AsyncDisposable {
   }
 
   async metric(name: string): Promise<number> {
-    const text = await (await fetch(`http://${this.ops}/metrics`)).text();
+    const text = await (await fetch(`http://${this.ready.ops}/metrics`)).text();
     const line = text
       .split('\n')
       .find((candidate) => /^[{ ]/.test(candidate.slice(name.length)) && candidate.startsWith(name));

@@ -215,3 +215,18 @@ impl StoresServerSessions for SessionStore {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_session_gives_way_to_one_too_many() {
+        let store = SessionStore::new(4);
+        for n in 0..10u8 {
+            store.put(vec![n], vec![n; 1_000]);
+        }
+        let kept: Vec<u8> = (0..10).filter(|n| store.get(&[*n]).is_some()).collect();
+        assert_eq!(kept, [6, 7, 8, 9]);
+    }
+}

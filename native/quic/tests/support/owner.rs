@@ -95,6 +95,12 @@ impl Owner {
         self.events.iter()
     }
 
+    /// Drops what was not waited for, and the numbers of streams: connections of before open no more.
+    pub(crate) fn forget(&mut self) {
+        self.collect();
+        (self.events, self.opened) = Default::default();
+    }
+
     /// Asks until the answer satisfies; for what no event tells.
     pub(crate) fn ask_until<T: std::fmt::Debug>(
         &mut self,
