@@ -124,8 +124,9 @@ class RunningConnector implements Connector {
     this.#outages = new Outages(
       log,
       UNREACHABLE,
-      async ([to, ...more]) =>
-        (to && this.#links.rejection(to.name)) ?? (await whyUnreachable(to ? [to, ...more] : [])),
+      async (tried, losses) =>
+        tried.map(({ name }) => this.#links.rejection(name)).find((problem) => problem !== undefined) ??
+        (await whyUnreachable(tried, losses)),
     );
     this.#links = new OuterLinks({
       endpoint: this.#endpoint,
@@ -300,8 +301,16 @@ class RunningConnector implements Connector {
   }
 
   #watchOutages({ event, fields }: EventOutput): void {
-    if (event === 'intermediate.connected') this.#outages.over(String(fields.intermediate));
-    if (event === 'intermediate.refused') this.#outages.refused(String(fields.intermediate));
+    const { reason, code } = fields;
+    const name = String(fields.intermediate);
+    if (event === 'intermediate.connected') {
+      this.#outages.connected(name);
+      this.#outages.over(name);
+    }
+    if (event === 'intermediate.lost') {
+      this.#outages.lost(name, String(reason), code === undefined ? code : String(code));
+    }
+    if (event === 'intermediate.refused') this.#outages.refused(name);
   }
 
   #ownPorts(): number[] {
