@@ -27,6 +27,7 @@ test('an outage is told once, with where it was tried and the cause', async () =
     ],
   ]);
   expect(outages.problems()).toEqual([outages.problem('i1')]);
+  expect(outages.problem('i1')?.since).toBe(warn.mock.calls[0]?.[0].since);
 });
 
 test('another cause is told too', async () => {

@@ -110,12 +110,12 @@ export class Outages implements Disposable {
     outage.lookedAt = performance.now();
     if (this.#outages.get(name) !== outage || outage.refused) return;
     const isNew = outage.problem?.code !== problem.code;
-    outage.problem = problem;
+    const since = instant(outage.beganMs);
+    outage.problem = { ...problem, since };
     if (!isNew) return;
     const { code, message: cause, remedy } = problem;
     const addresses = tried.flatMap((entry) => entry.addresses.map(formatAddress));
     const intermediate = tried.map((entry) => entry.name).join(', ');
-    const since = instant(outage.beganMs);
     this.#log.warn({ intermediate, addresses, since, code, cause, remedy }, this.#sentence);
   }
 }

@@ -11,6 +11,8 @@ export interface Problem {
   readonly code: string;
   readonly message: string;
   readonly remedy?: string;
+  /** When it began, where that is known. */
+  readonly since?: string;
 }
 
 /** One connection to an intermediate. */

@@ -20,12 +20,14 @@ test('a healthy agent fits into 80 columns', () => {
 });
 
 test('a problem leads, with its remedy, and what is over is EXPIRED', () => {
-  const problems = [{ code: 'udp-blocked', message: 'no answer', remedy: 'open it' }];
+  const problems = [
+    { code: 'udp-blocked', message: 'no answer', remedy: 'open it', since: '2026-03-01T11:59:00.000Z' },
+  ];
   const certificate = { notAfter: '2026-03-01T11:00:00Z' };
   const lines = showStatus(agent({ healthy: false, problems, certificate }), NOW);
   expect(lines.slice(0, 3)).toEqual([
     expect.stringMatching(/ udp-blocked$/),
-    '  ! udp-blocked: no answer',
+    '  ! udp-blocked: no answer; since 2026-03-01T11:59:00.000Z',
     '    -> open it',
   ]);
   expect(lines.join('\n')).toContain('EXPIRED 2026-03-01T11:00:00.000Z (60 min ago)');
