@@ -28,6 +28,8 @@ test('nothing runs: exit code 3', async () => {
   const { code, out } = await ztna.run('status', '--config', config);
   expect(code).toBe(3);
   expect(out).toContain('nothing of this user runs here');
+  const socket = join(runtimeDir, 'none.sock');
+  expect((await ztna.run('status', '--socket', socket)).out).toContain(`nothing listens on ${socket}`);
   const { out: json } = await ztna.run('status', '--config', config, '--json');
   expect(JSON.parse(json)).toEqual({ version: 1, healthy: false, components: [], unanswered: [] });
 });

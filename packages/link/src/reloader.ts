@@ -66,6 +66,6 @@ export class Reloader<R extends ComponentRole> implements Disposable {
     if (refused) log.warn({ err: refused }, 'snapshot file refused: the last good one stays in force');
     if (refused && !certificateChanged && !trustChanged) return;
     const fields = { event: 'reloaded', revision: component.snapshot.revision, keyChanged };
-    log.info(fields, 'certificate, trust and snapshot were read again and are in force');
+    log.info(fields, 'certificate, trust and snapshot were read again');
   }
 }
