@@ -1,15 +1,8 @@
 import { Generator } from './load.ts';
 import { describeMachine, type Machine } from './machine.ts';
-import { measureCongestion } from './measurements/congestion.ts';
 import type { BenchContext } from './measurements/context.ts';
-import { measureDirect } from './measurements/direct.ts';
-import { measureMoves } from './measurements/direct-moves.ts';
-import { measureFair } from './measurements/fair.ts';
-import { measureIdle } from './measurements/idle.ts';
+import { loopbackGroups, netlabGroups } from './measurements/index.ts';
 import { Plain } from './measurements/plain.ts';
-import { measureRelay } from './measurements/relay.ts';
-import { measureSession } from './measurements/session.ts';
-import { measureSoak } from './measurements/soak.ts';
 import { type Result, toResult } from './results.ts';
 import { selects } from './select.ts';
 
@@ -58,17 +51,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
       options.say(`${result.name}: ${result.median} ${result.unit}`);
     },
   };
-  if (options.netlab) {
-    await measureDirect(context);
-    await measureMoves(context);
-    return { machine, results, failed };
-  }
   const plain = new Plain(context);
-  await measureRelay(context, plain);
-  await measureSession(context, plain);
-  await measureFair(context);
-  await measureIdle(context);
-  await measureCongestion(context);
-  await measureSoak(context);
+  for (const { measure } of options.netlab ? netlabGroups : loopbackGroups) await measure(context, plain);
   return { machine, results, failed };
 }

@@ -115,7 +115,7 @@ export class NetlabBed implements AsyncDisposable {
     const stream = await this.echo('tcp');
     const sinceUpMs = await this.#agent.becomes(CONNECTOR, 'direct');
     const verdict = this.#agent.process.logs.findLast(
-      ({ msg, path }) => msg === 'path verdict' && path === 'direct',
+      ({ event, path }) => event === 'path.verdict' && path === 'direct',
     );
     await stream.stop();
     return { sinceUpMs, sinceRequestMs: Date.parse(`${verdict?.time}`) - requested };

@@ -8,6 +8,8 @@ export interface Result {
   readonly min: number;
   readonly max: number;
   readonly p99?: number;
+  /** Of `p99`: beside a rate it is a time. */
+  readonly p99Unit?: string;
   /** The same with plain UDP or TCP between the same kind of processes. */
   readonly baseline?: number;
   /** median / baseline. */
@@ -30,6 +32,8 @@ export interface Measured {
   /** One value per repetition. */
   readonly samples: readonly number[];
   readonly p99?: number | undefined;
+  /** When it is not `unit`. */
+  readonly p99Unit?: string | undefined;
   readonly baseline?: number | undefined;
   readonly cpu?: CpuUse | undefined;
   readonly notes?: Result['notes'] | undefined;
@@ -82,15 +86,15 @@ export function toResult(m: Measured): Result {
     median: round(middle),
     min: round(sorted[0] ?? 0),
     max: round(sorted.at(-1) ?? 0),
-    ...(m.p99 !== undefined && { p99: round(m.p99) }),
+    ...(m.p99 !== undefined && { p99: round(m.p99), p99Unit: m.p99Unit ?? m.unit }),
     ...(m.baseline !== undefined && { baseline: round(m.baseline) }),
     ...(ratio !== undefined && { ratio: round(ratio) }),
     ...(goal && {
       goal: goal.text,
       reached: goal.reached({ median: middle, ...(ratio !== undefined && { ratio }) }),
     }),
-    ...(m.cpu && { cpu: m.cpu }),
-    ...(m.notes && { notes: m.notes }),
+    ...(m.cpu && { cpu: roundAll(m.cpu) }),
+    ...(m.notes && { notes: roundAll(m.notes) }),
   };
 }
 
@@ -113,7 +117,7 @@ export function table(results: readonly Result[]): string {
     r.name,
     `${show(r.median)} ${r.unit}`,
     `${show(r.min)} – ${show(r.max)}`,
-    r.p99 === undefined ? '' : show(r.p99),
+    r.p99 === undefined ? '' : `${show(r.p99)}${r.p99Unit === r.unit ? '' : ` ${r.p99Unit}`}`,
     r.baseline === undefined ? '' : show(r.baseline),
     r.ratio === undefined ? '' : `${r.ratio} ×`,
     r.goal === undefined ? '' : `${r.goal} ${r.reached ? 'reached' : 'MISSED'}`,
@@ -153,6 +157,17 @@ function show(value: number): string {
   return value.toLocaleString('en-US', { maximumFractionDigits: value < 100 ? 2 : 0 });
 }
 
+/** Two decimals below 100, of small ones three digits. */
 function round(value: number): number {
-  return value < 100 ? Math.round(value * 100) / 100 : Math.round(value);
+  const size = Math.abs(value);
+  if (size >= 100) return Math.round(value);
+  return size < 0.1 ? Number(value.toPrecision(3)) : Math.round(value * 100) / 100;
+}
+
+function roundAll<T extends number | string>(figures: Readonly<Record<string, T>>): Record<string, T> {
+  const entries = Object.entries(figures).map(([name, value]) => [
+    name,
+    typeof value === 'number' ? round(value) : value,
+  ]);
+  return Object.fromEntries(entries) as Record<string, T>;
 }

@@ -1,36 +1,20 @@
 import { nearest, UsageError } from '@ztna/runtime';
-import { congestionNames } from './measurements/congestion.ts';
-import { directNames } from './measurements/direct.ts';
-import { moveNames } from './measurements/direct-moves.ts';
-import { fairNames } from './measurements/fair.ts';
-import { idleNames } from './measurements/idle.ts';
-import { relayNames } from './measurements/relay.ts';
-import { sessionNames } from './measurements/session.ts';
-import { soakNames } from './measurements/soak.ts';
+import { type Group, loopbackGroups, netlabGroups } from './measurements/index.ts';
 
-/** What needs network namespaces: with `--netlab` alone. */
-export const netlabNames: readonly string[] = [...directNames, ...moveNames];
+const namesOf = (groups: readonly Group[]) => groups.flatMap(({ names }) => names);
+
+export const netlabNames: readonly string[] = namesOf(netlabGroups);
 
 /** All that can be measured on loopback. */
-export const names: readonly string[] = [
-  ...relayNames,
-  ...sessionNames,
-  ...fairNames,
-  ...idleNames,
-  ...soakNames,
-  ...congestionNames,
-];
-
-/** These take long, and run only when they are named in full. */
-const byNameOnly: ReadonlySet<string> = new Set(soakNames);
+export const names: readonly string[] = namesOf(loopbackGroups);
 
 /** Whether `name` is among `only`: names, or beginnings of names that end with `.` or `*`; empty means all. */
 export function selects(only: readonly string[], name: string): boolean {
   const matches = (pattern: string) =>
     /[.*]$/.test(pattern) ? name.startsWith(pattern.replace(/\*$/, '')) : name === pattern;
-  if (byNameOnly.has(name)) return only.includes(name);
-  // Takes half an hour: by request only.
-  if (only.length === 0) return !congestionNames.includes(name);
+  const { byRequest } = loopbackGroups.find((group) => group.names.includes(name)) ?? {};
+  if (byRequest === 'name') return only.includes(name);
+  if (only.length === 0) return byRequest === undefined;
   return only.some(matches);
 }
 

@@ -68,7 +68,7 @@ async function rate(
   const after = await bed.relayStats();
   const t = last.transport;
   context.report({
-    ...{ name, unit: '/s', samples: found.samples, p99: last.p99Us, baseline, cpu },
+    ...{ name, unit: '/s', samples: found.samples, p99: last.p99Us, p99Unit: 'µs', baseline, cpu },
     notes: {
       limit: found.limit,
       p50Us: last.p50Us,

@@ -97,7 +97,11 @@ async function udpEcho({ context, plain, stack, roles }: Bed): Promise<void> {
   const [[last], cpu] = await withCpu(roles, async () => [await run(median(found.samples))]);
   context.report({
     ...{ name: 'session.udp.echo.1200', unit: '/s', samples: found.samples, baseline, cpu },
-    ...(last && { p99: last.p99Us, notes: { limit: found.limit, p50Us: last.p50Us, p99Us: last.p99Us } }),
+    ...(last && {
+      p99: last.p99Us,
+      p99Unit: 'µs',
+      notes: { limit: found.limit, p50Us: last.p50Us, p99Us: last.p99Us },
+    }),
   });
 }
 

@@ -66,6 +66,13 @@ test.each([
   expect(status).toBe(code);
 });
 
+test('forward tells what is wrong with its command line before it looks at the file', async () => {
+  const child = ztna('forward', '--config', '/nowhere/agent.yaml', 'web', 'x');
+  const [errors, [status]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
+  expect(errors).toMatch(/PORT or ADDRESS:PORT/);
+  expect(status).toBe(2);
+});
+
 test('forward says that a port is in use', async () => {
   const taken = createServer().listen(0, '127.0.0.1');
   await once(taken, 'listening');

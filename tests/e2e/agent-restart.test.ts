@@ -20,6 +20,14 @@ test('an idle TCP flow goes on after the intermediate was restarted', async () =
 
   await stack.stopIntermediate();
   await expect.poll(() => agent.connected, { timeout: 20_000 }).toBe(false);
+  expect((await agent.status()).problems).toEqual([
+    {
+      code: 'connecting',
+      message: expect.stringMatching(
+        /^the connection to intermediate relay was lost at \S+Z \(peer: going-away: .*\): connecting to relay$/,
+      ),
+    },
+  ]);
   await stack.restartIntermediate();
 
   socket.write('after');
@@ -35,15 +43,18 @@ test('an agent that starts before its intermediate says so once and connects whe
   await using stack = await startStack();
   await stack.stopIntermediate();
   const agent = await stack.startAgent({ openTimeoutMs: 1_000 });
+  expect((await agent.status()).problems).toEqual([
+    { code: 'connecting', message: 'no intermediate is connected yet: connecting to relay' },
+  ]);
   const said = () =>
     stack.logs.warnings('agent').filter(({ msg }) => msg.includes('no intermediate can be reached'));
   await expect.poll(() => said().length, { timeout: 20_000 }).toBe(1);
-  expect(said()[0]).toMatchObject({ code: 'udp-blocked', remedy: expect.stringContaining('UDP') });
-  expect((await agent.status()).problems).toMatchObject([{ code: 'udp-blocked' }]);
+  expect(said()[0]).toMatchObject({ code: 'not-listening', remedy: expect.stringContaining('start the') });
+  expect((await agent.status()).problems).toMatchObject([{ code: 'not-listening' }]);
   const [web] = planForwards({ service: 'web', port: 80, listen }, agent.services(), 'tcp');
   if (!web) throw new Error('no service web');
   await expect(agent.openFlow(web)).rejects.toMatchObject({
-    ...{ code: 'udp-blocked', remedy: expect.stringContaining('UDP') },
+    ...{ code: 'not-listening', remedy: expect.stringContaining('start the') },
   });
   await stack.restartIntermediate();
   await expect.poll(() => agent.connected, { timeout: 30_000 }).toBe(true);

@@ -200,10 +200,13 @@ test('warnings are no failures: an exposed key, a proxy port in use', async () =
   });
 });
 
-test('an address where nobody answers fails as udp-blocked, a name that is none as name-unresolved', async () => {
+test('an address that is silent, one that refuses and a name that is none are told apart', async () => {
   using other = await makePki();
   const agent = await other.issue('agent', 'laptop');
-  sign(other, [`127.0.0.1:${await freeUdpPort()}`]);
+  await using silent = createSocket('udp4');
+  silent.bind(0, '127.0.0.1');
+  await once(silent, 'listening');
+  sign(other, [`127.0.0.1:${silent.address().port}`]);
   const config = write('blocked.json', JSON.stringify({ ...agent.files, proxy: { listen: '127.0.0.1:0' } }));
   const blocked = await doctor(config);
   expect(blocked.code).toBe(1);
@@ -213,6 +216,13 @@ test('an address where nobody answers fails as udp-blocked, a name that is none 
       code: 'udp-blocked',
       remedy: expect.stringContaining('let UDP to that address through'),
     },
+  });
+  sign(other, [`127.0.0.1:${await freeUdpPort()}`]);
+  const refused = await doctor(config);
+  expect(refused.checks.find(({ check }) => check === 'udp')).toMatchObject({
+    status: 'fail',
+    code: 'not-listening',
+    remedy: expect.stringContaining('start the intermediate'),
   });
   sign(other, ['relay.invalid:4433']);
   const unnamed = await doctor(config);

@@ -28,6 +28,8 @@ test('nothing runs: exit code 3', async () => {
   const { code, out } = await ztna.run('status', '--config', config);
   expect(code).toBe(3);
   expect(out).toContain('nothing of this user runs here');
+  const socket = join(runtimeDir, 'none.sock');
+  expect((await ztna.run('status', '--socket', socket)).out).toContain(`nothing listens on ${socket}`);
   const { out: json } = await ztna.run('status', '--config', config, '--json');
   expect(JSON.parse(json)).toEqual({ version: 1, healthy: false, components: [], unanswered: [] });
 });
@@ -129,12 +131,17 @@ test('an intermediate that died is told: stalled, then with the cause, in status
   const address = stack.intermediate.listen;
   await stack.stopIntermediate();
   const problem = async () => (await status()).component?.problems[0];
-  await expect.poll(problem, { timeout: 30_000, interval: 500 }).toMatchObject({ code: 'udp-blocked' });
+  await expect
+    .poll(problem, { timeout: 30_000, interval: 500 })
+    .toMatchObject({ code: 'intermediate-stopped' });
   const { code, out } = await ztna.run('status', '--config', config);
   expect(code).toBe(1);
-  expect(out).toMatch(/ udp-blocked$/m);
-  expect(out.replace(/\s+/g, ' ')).toContain(`no answer over UDP from the intermediate (${address})`);
-  expect(out).toContain('-> let UDP to that address through every firewall');
+  expect(out).toMatch(/ intermediate-stopped$/m);
+  expect(out.replace(/\s+/g, ' ')).toMatch(
+    /intermediate relay said at \S+Z that it stops, and has not answered since/,
+  );
+  expect(out).toContain(`(${address})`);
+  expect(out).toContain('-> start it again');
 
   const socket = await dial(ready.listen);
   socket.write('GET http://web.ztna.internal/ HTTP/1.1\r\nHost: web.ztna.internal\r\n\r\n');
@@ -145,7 +152,7 @@ test('an intermediate that died is told: stalled, then with the cause, in status
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
-  const warnings = said.filter(({ code: c }) => c === 'udp-blocked');
+  const warnings = said.filter(({ code: c }) => c === 'intermediate-stopped');
   expect(warnings.map(({ msg }) => msg)).toContain('no intermediate can be reached: trying on');
   await stack.restartIntermediate();
 });

@@ -20,7 +20,9 @@ test('the connector cuts by its own list, before the intermediate has heard', as
   await arena.stack.connector.reload();
   expect(arena.stack.connector.stats().sessions).toBe(1);
   await expect(flow.read()).rejects.toThrow();
-  const record = arena.stack.logs.entries.find(({ msg, verdict }) => msg === 'flow' && verdict === 'cut');
+  const record = arena.stack.logs.entries.find(
+    ({ event, verdict }) => event === 'flow.ended' && verdict === 'cut',
+  );
   expect(record).toMatchObject({ agent: arena.mallory.id, reason: 'revoked' });
   await arena.unharmed();
 });

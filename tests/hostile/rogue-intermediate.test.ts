@@ -65,8 +65,7 @@ test('an agent says nothing to another enrolled connector than the one that was 
     });
   };
   await expect(agent.openFlow({ service: web, transport: 'tcp', port: 80 })).rejects.toThrow();
-  const refusal = /not the connector that was offered/;
-  expect(arena.stack.logs.warnings('agent').some(({ msg }) => refusal.test(msg))).toBe(true);
+  expect(arena.stack.logs.warnings('agent').map(({ event }) => event)).toContain('inner.wrong-identity');
   expect(arrived.length).toBeGreaterThan(0);
   for (const connection of arrived) expect(await connection.closed).toMatchObject({ code: NOT_AUTHORIZED });
   expect(streams).toEqual([]);
@@ -104,6 +103,6 @@ test('a connector lets no other enrolled agent in than the one of the grant', as
   inner.accept();
   expect(await inner.closed).toMatchObject({ kind: 'peer', code: NOT_AUTHORIZED });
   await expect.poll(ended).toBe(before + 1);
-  expect(arena.stack.logs.warnings('connector').map(({ msg }) => msg)).toContain('inner.wrong-identity');
+  expect(arena.stack.logs.warnings('connector').map(({ event }) => event)).toContain('inner.wrong-identity');
   await arena.unharmed();
 });

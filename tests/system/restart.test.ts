@@ -57,7 +57,10 @@ it('an intermediate that is asked to stop ends in order, and tells its peers', a
 
   expect(code).toBe(0);
   expect(lines).toContainEqual(
-    expect.objectContaining({ msg: 'intermediate.lost', reason: 'peer: going-away: the intermediate stops' }),
+    expect.objectContaining({
+      event: 'intermediate.lost',
+      reason: 'peer: going-away: the intermediate stops',
+    }),
   );
 }, 60_000);
 

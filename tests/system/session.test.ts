@@ -143,7 +143,7 @@ describe('what is not allowed or not there', () => {
     const { tls } = stranger.component;
     impostor.beforeInner = () => impostor.endpoint.reload(tls);
     await impostor.flow('echo', 'tcp', 80).then((outcome) => expect(outcome.ok).toBe(false));
-    expect(logs.connector.lines).toContainEqual(expect.objectContaining({ msg: 'inner.wrong-identity' }));
+    expect(logs.connector.lines).toContainEqual(expect.objectContaining({ event: 'inner.wrong-identity' }));
   });
 });
 

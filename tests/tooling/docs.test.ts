@@ -3,7 +3,12 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseConfiguration } from '../../packages/policy/src/document/index.ts';
-import { intermediateSchema, parseConfig } from '../../packages/runtime/src/config/index.ts';
+import {
+  agentSchema,
+  connectorSchema,
+  intermediateSchema,
+  parseConfig,
+} from '../../packages/runtime/src/config/index.ts';
 import { FRAME_REGISTRY, LIMITS, WIRE_ERRORS } from '../../packages/wire/src/index.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -76,10 +81,46 @@ test('the examples in docs/operations.md are valid', () => {
   const examples = [...read('docs/operations.md').matchAll(/^```yaml\n([\s\S]*?)^```/gm)].map(
     ([, text = '']) => text,
   );
-  const document = examples.find((text) => text.includes('trustDomain:')) ?? '';
-  const component = examples.find((text) => text.includes('snapshotFile:')) ?? '';
-  expect(parseConfiguration(document)).toMatchObject({ ok: true });
-  expect(() => parseConfig(component, 'intermediate.yaml', '/', intermediateSchema)).not.toThrow();
+  const documents = examples.filter((text) => text.includes('trustDomain:'));
+  expect(documents.map(parseConfiguration)).toEqual([expect.objectContaining({ ok: true })]);
+  for (const [component, schema] of Object.entries(SCHEMAS)) {
+    const own = examples.find((text) => text.startsWith(`# ${component}.yaml`) && text.includes('trust:'));
+    expect(own, component).toBeDefined();
+    expect(() => parseConfig(own ?? '', `${component}.yaml`, '/', schema)).not.toThrow();
+  }
+});
+
+describe('docs/operations.md explains', () => {
+  const rows = rowsOf(read('docs/operations.md'));
+  const named = rows.flatMap(([names = '']) => names.split(', '));
+
+  test('every cause of a drop', () => {
+    const own = namesIn('native/quic/src/engine/core.rs', /drops: vec!\[([\s\S]*?)\]/);
+    const relay = namesIn('native/quic-napi/src/events.rs', /let dropped = \[([\s\S]*?)\]/);
+    expect(own.length).toBeGreaterThan(15);
+    expect(relay.length).toBeGreaterThan(4);
+    expect(named).toEqual(expect.arrayContaining([...own, ...relay.map((cause) => `relay.${cause}`)]));
+  });
+
+  test('every counter', () => {
+    const sources = globSync(['packages/{session,link}/src/**/*.ts', 'apps/*/src/**/*.ts'], { cwd: root });
+    const counted = sources
+      .filter((file) => !file.endsWith('.test.ts'))
+      .flatMap((file) =>
+        [...read(file).matchAll(COUNTER)].map(([, name = '', other = name]) => [name, other]),
+      );
+    const addresses = ['own', 'remote', 'path'].map((whose) => `path_${whose}_address_refused`);
+    const all = new Set([...counted.flat(), ...addresses]);
+    expect(all.size).toBeGreaterThan(30);
+    expect([...all].filter((name) => !named.includes(name))).toEqual([]);
+  });
+
+  test('every reason of a path', () => {
+    const union = /export type PathReason =([\s\S]*?);/.exec(read('packages/session/src/paths/io.ts'));
+    const reasons = [...(union?.[1] ?? '').matchAll(/\| '([\w-]+)'/g)].map(([, reason]) => reason);
+    expect(reasons.length).toBeGreaterThan(10);
+    expect(named).toEqual(expect.arrayContaining(reasons));
+  });
 });
 
 test('docs/dependencies.md has every direct dependency with its version, and no other', () => {
@@ -107,6 +148,17 @@ test('every file of ours that a document names in passing exists', () => {
     .filter((named) => !named.includes('NNNN') && !existsSync(join(root, named.split(': ')[1] ?? '')));
   expect(missing).toEqual([]);
 });
+
+const SCHEMAS = { intermediate: intermediateSchema, connector: connectorSchema, agent: agentSchema };
+
+/** `count('metric', …)`, `observer.add('metric', …)`, `metric: 'metric'`, and one of two by a condition. */
+const COUNTER =
+  /(?:\.count\(|observer\.add\(|metric:)\s*(?:[^'(){};]*\?\s*)?'([a-z_]+)'(?:\s*:\s*'([a-z_]+)')?/g;
+
+/** Names in a list of Rust pairs, `("name", value)`. */
+function namesIn(file: string, list: RegExp): string[] {
+  return [...(list.exec(read(file))?.[1] ?? '').matchAll(/\("(\w+)"/g)].map(([, name = '']) => name);
+}
 
 function linksOf(text: string): string[] {
   const prose = text.replace(/^```[\s\S]*?^```/gm, '').replace(/`[^`\n]*`/g, '');

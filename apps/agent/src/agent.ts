@@ -111,7 +111,7 @@ class RunningAgent implements Agent {
     this.log = log;
     this.observer = new Observer(
       log,
-      async (tried) => this.#rejection(tried) ?? (await whyUnreachable(tried)),
+      async (tried, losses) => this.#rejection(tried) ?? (await whyUnreachable(tried, losses)),
     );
     this.#component = Component.load('agent', config, this.#clock.now());
     const { direct } = config;
@@ -208,7 +208,9 @@ class RunningAgent implements Agent {
     const { drops } = await this.endpoint.stats();
     const common = commonStatus(this.#component, this.#clock.now(), {
       ...{ listen: this.endpoint.localAddress, drops },
-      problems: this.#links.usable ? [] : [this.observer.problem ?? (connected ? STALLED : CONNECTING)],
+      problems: this.#links.usable
+        ? []
+        : [this.observer.problem ?? (connected ? STALLED : this.observer.connectingProblem)],
     });
     return {
       ...{ component: 'agent', ...common, connected },
@@ -298,7 +300,6 @@ class RunningAgent implements Agent {
   }
 }
 
-const CONNECTING: Problem = { code: 'connecting', message: 'no intermediate is connected yet' };
 const STALLED: Problem = {
   code: 'stalled',
   message: 'the intermediate does not answer any more: connecting anew beside it',

@@ -1,23 +1,7 @@
-import { Outages, type Problem } from '@ztna/link';
+import { instant, type Loss, Outages, type Problem, sentenceOf } from '@ztna/link';
 import type { Logger } from '@ztna/runtime';
 import type { CountOutput, EventOutput } from '@ztna/session';
 import type { IntermediateEntry } from '@ztna/wire';
-
-/** What the events of the core say to an operator. Those that are not here speak by their own name. */
-const SENTENCES: Readonly<Record<string, string>> = {
-  'intermediate.connected': 'connected to intermediate',
-  'intermediate.lost': 'connection to intermediate lost: connecting again',
-  'intermediate.refused':
-    'the intermediate refuses this agent: check its certificate and that it is not revoked',
-  'intermediate.wrong-identity': 'somebody else answers at the address of the intermediate',
-  'intermediate.error': 'the intermediate reports an error',
-  'intermediate.going-away': 'the intermediate is going away',
-  'session.up': 'session open, at first relayed',
-  'session.lost': 'session lost',
-  'inner.wrong-identity':
-    'the peer at the end of the relay is not the connector that was offered: session refused',
-  'offer.refused': 'session offer refused',
-};
 
 const ANY = 'any';
 const UNREACHABLE = 'no intermediate can be reached: trying on';
@@ -30,9 +14,14 @@ export class Observer {
 
   /** Why the intermediates turn this agent away. */
   #refusal: Problem | undefined;
+  /** Whether there was a connection, and how the last one ended if that is known. */
+  #worked = false;
+  #loss: Loss | undefined;
+  /** Where the newest attempt goes. */
+  #trying: string | undefined;
 
   /** `diagnose` finds out why connecting to these intermediates came to nothing. */
-  constructor(log: Logger, diagnose: (tried: readonly IntermediateEntry[]) => Promise<Problem>) {
+  constructor(log: Logger, diagnose: ConstructorParameters<typeof Outages>[2]) {
     this.#log = log;
     this.#outages = new Outages(log, UNREACHABLE, diagnose);
   }
@@ -42,15 +31,33 @@ export class Observer {
     return this.#refusal ?? this.#outages.problem(ANY);
   }
 
+  /** What is said of no connection until its cause is known. */
+  get connectingProblem(): Problem {
+    const next = this.#trying === undefined ? '' : `: connecting to ${this.#trying}`;
+    if (!this.#worked) return { code: 'connecting', message: `no intermediate is connected yet${next}` };
+    if (!this.#loss) return { code: 'connecting', message: `no intermediate is connected any more${next}` };
+    const { intermediate, atMs, reason } = this.#loss;
+    const message = `the connection to intermediate ${intermediate} was lost at ${instant(atMs)} (${reason})${next}`;
+    return { code: 'connecting', message };
+  }
+
   observe(output: EventOutput | CountOutput): void {
     if (output.type === 'count') return this.add(output.metric, output.cause);
     const { level, event, fields } = output;
-    if (event === 'intermediate.connected') this.reached();
+    const { intermediate, reason, code } = fields;
+    if (event === 'intermediate.connected') {
+      this.#worked = true;
+      this.#outages.connected(`${intermediate}`);
+      this.reached();
+    }
+    if (event === 'intermediate.lost') {
+      this.#loss = this.#outages.lost(`${intermediate}`, `${reason}`, code === undefined ? code : `${code}`);
+    }
     if (event === 'intermediate.refused' || event === 'intermediate.wrong-identity') {
       this.#refusal = refusalOf(event, fields);
       this.#outages.refused(ANY);
     }
-    this.#log[level]({ event, ...fields }, SENTENCES[event] ?? event);
+    this.#log[level]({ event, ...fields }, sentenceOf(event));
   }
 
   add(metric: string, cause: string, by = 1): void {
@@ -65,12 +72,14 @@ export class Observer {
 
   /** An attempt begins and nothing is connected: one outage, whichever intermediate is tried. */
   connecting(to: IntermediateEntry): void {
+    this.#trying = to.name;
     this.#outages.connecting(to, ANY);
   }
 
   /** An intermediate is connected, or none is wanted any more. */
   reached(): void {
     this.#refusal = undefined;
+    this.#loss = undefined;
     this.#outages.over(ANY);
   }
 }

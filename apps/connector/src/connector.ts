@@ -8,6 +8,7 @@ import {
   directRanges,
   gaugePaths,
   innerServerTransport,
+  instant,
   localInfo,
   Outages,
   OuterLinks,
@@ -100,6 +101,8 @@ class RunningConnector implements Connector {
   readonly #observe: ReturnType<typeof observeCore>;
   readonly #record: (record: FlowRecord) => void;
   readonly #registeredAt = new Set<ConnectionKey>();
+  /** When it was last registered somewhere. */
+  #lastLostMs: number | undefined;
   readonly #onFirst = Promise.withResolvers<void>();
   #operations: OperationsServer | undefined;
 
@@ -124,8 +127,9 @@ class RunningConnector implements Connector {
     this.#outages = new Outages(
       log,
       UNREACHABLE,
-      async ([to, ...more]) =>
-        (to && this.#links.rejection(to.name)) ?? (await whyUnreachable(to ? [to, ...more] : [])),
+      async (tried, losses) =>
+        tried.map(({ name }) => this.#links.rejection(name)).find((problem) => problem !== undefined) ??
+        (await whyUnreachable(tried, losses)),
     );
     this.#links = new OuterLinks({
       endpoint: this.#endpoint,
@@ -205,7 +209,13 @@ class RunningConnector implements Connector {
     const { sessions, flows } = this.#core.stats();
     const problems = this.#outages.problems();
     if (this.#registeredAt.size === 0) {
-      problems.unshift({ code: 'not-registered', message: 'it is registered at no intermediate' });
+      const message = 'it is registered at no intermediate';
+      const lostAt = this.#lastLostMs;
+      problems.unshift(
+        lostAt === undefined
+          ? { code: 'not-registered', message: `${message} yet` }
+          : { code: 'not-registered', message: `${message} any more`, since: instant(lostAt) },
+      );
     }
     return {
       component: 'connector',
@@ -253,6 +263,7 @@ class RunningConnector implements Connector {
   #input(input: ConnectorInput): void {
     if (input.type === 'message' && input.message.type === 'registered') this.#onRegistered(input.connection);
     if (input.type === 'outer-lost' && this.#registeredAt.delete(input.connection)) {
+      this.#lastLostMs = Date.now();
       this.#options.onRegistered?.(this.#registeredAt.size);
     }
     this.#shell.input(input);
@@ -305,8 +316,16 @@ class RunningConnector implements Connector {
   }
 
   #watchOutages({ event, fields }: EventOutput): void {
-    if (event === 'intermediate.connected') this.#outages.over(String(fields.intermediate));
-    if (event === 'intermediate.refused') this.#outages.refused(String(fields.intermediate));
+    const { reason, code } = fields;
+    const name = String(fields.intermediate);
+    if (event === 'intermediate.connected') {
+      this.#outages.connected(name);
+      this.#outages.over(name);
+    }
+    if (event === 'intermediate.lost') {
+      this.#outages.lost(name, String(reason), code === undefined ? code : String(code));
+    }
+    if (event === 'intermediate.refused') this.#outages.refused(name);
   }
 
   #ownPorts(): number[] {

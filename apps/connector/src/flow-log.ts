@@ -2,6 +2,12 @@ import type { Logger } from '@ztna/runtime';
 import type { Metrics } from '@ztna/runtime/metrics';
 import type { FlowRecord } from '@ztna/session';
 
+const SENTENCES: Readonly<Record<FlowRecord['verdict'], string>> = {
+  allowed: 'flow ended',
+  refused: 'flow refused',
+  cut: 'flow cut',
+};
+
 /** Where flow records go: one line each at info, and the figures of all. */
 export function makeFlowLog(metrics: Metrics, log: Logger): (record: FlowRecord) => void {
   const flows = metrics.counter({
@@ -21,7 +27,7 @@ export function makeFlowLog(metrics: Metrics, log: Logger): (record: FlowRecord)
       bytes.inc({ direction: 'sent' }, sent);
       bytes.inc({ direction: 'received' }, received);
     }
-    log.info(lineOf(record), 'flow');
+    log.info({ event: 'flow.ended', ...lineOf(record) }, SENTENCES[record.verdict]);
   };
 }
 

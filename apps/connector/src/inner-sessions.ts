@@ -85,7 +85,10 @@ export class InnerSessions {
     const identity = verify(connection.peerChain);
     if (!identity.ok) {
       const { code, detail } = identity.error;
-      log.warn({ session: session.uid, code, detail }, 'inner peer refused');
+      log.warn(
+        { session: session.uid, code, detail },
+        'the certificate of the agent at the end of a session is refused',
+      );
       return closeRefused(connection, identity.error);
     }
     if (session.connection) {
@@ -105,7 +108,10 @@ export class InnerSessions {
       const identity = connection && this.#options.verify(connection.peerChain);
       if (!identity || identity.ok || identity.error.code === 'expired') continue;
       const { code, detail } = identity.error;
-      this.#options.log.info({ session: uid, code, detail }, 'inner peer no longer accepted');
+      this.#options.log.info(
+        { session: uid, code, detail },
+        'the certificate of the agent at the end of a session is no longer accepted',
+      );
       closeRefused(connection, identity.error);
     }
   }

@@ -43,13 +43,18 @@ export class Peers {
     onHandshake(identity.ok ? 'accepted' : identity.error.code);
     if (!identity.ok) {
       const { code, detail } = identity.error;
-      log.info({ code, detail, remoteAddress: connection.remoteAddress }, 'peer refused');
+      const { remoteAddress } = connection;
+      const event = 'peer.refused';
+      log.info({ event, code, detail, remoteAddress }, 'the certificate of a peer is refused');
       return closeRefused(connection, identity.error);
     }
     const key = ++this.#lastKey as ConnectionKey;
     const peer: Peer = { key, identity: identity.value, connection, control: undefined, ending: false };
     this.#peers.set(key, peer);
-    log.debug({ peer: key, id: peer.identity.id, remoteAddress: connection.remoteAddress }, 'peer connected');
+    log.debug(
+      { peer: key, id: peer.identity.id, remoteAddress: connection.remoteAddress },
+      'a peer is connected',
+    );
     connection.onBiStream = (stream) => this.#onStream(peer, stream);
     connection.onDatagrams = ({ length }) => this.#options.onUnclaimed(length);
     void connection.closed.then((info) => this.#onGone(peer, closeReason(info)));
@@ -65,7 +70,9 @@ export class Peers {
       const verified = anew ? verify(connection.peerChain) : undefined;
       const refusal = verified?.ok === false ? verified.error : review(identity);
       if (refusal === undefined) continue;
-      log.info({ id: identity.id, code: refusal.code, detail: refusal.detail }, 'peer no longer accepted');
+      const { code, detail } = refusal;
+      const fields = { event: 'peer.refused', id: identity.id, code, detail };
+      log.info(fields, 'the certificate of a peer is no longer accepted');
       input({ type: 'peer-refused', peer: key, error: refusedError(refusal) });
     }
   }
@@ -114,7 +121,7 @@ export class Peers {
   #onGone(peer: Peer, reason: string): void {
     const { input, log } = this.#options;
     this.#peers.delete(peer.key);
-    log.info({ id: peer.identity.id, reason }, 'peer gone');
+    log.info({ event: 'peer.gone', id: peer.identity.id, reason }, 'a peer is gone');
     input({ type: 'peer-gone', peer: peer.key, reason });
   }
 }

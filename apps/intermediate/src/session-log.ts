@@ -14,10 +14,15 @@ export class SessionLog {
   onSend(to: SpiffeId | undefined, message: ControlMessage): void {
     if (message.type === 'sessionOffer' && message.requestId !== 0) {
       const { sessionUid: session, peer: connector, attach } = message;
-      this.#log.info({ session, agent: to, connector }, attach ? 'session attached' : 'session opened');
+      const event = attach ? 'session.attached' : 'session.opened';
+      this.#log.info(
+        { event, session, agent: to, connector },
+        attach ? 'session taken up again over this intermediate' : 'session opened',
+      );
     }
     if (message.type !== 'closeSession' || message.sessionUid === this.#lastClosed) return;
     this.#lastClosed = message.sessionUid;
-    this.#log.info({ session: message.sessionUid, reason: message.reason?.code }, 'session closed');
+    const { sessionUid: session, reason } = message;
+    this.#log.info({ event: 'session.closed', session, reason: reason?.code }, 'session closed');
   }
 }

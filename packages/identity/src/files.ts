@@ -112,7 +112,8 @@ function attempt<T>(verb: string, path: string, action: () => T): T {
         cause,
       });
     }
-    const reason = errno === undefined ? cause : getSystemErrorMessage(errno);
+    const system = errno === undefined ? cause : getSystemErrorMessage(errno);
+    const reason = code === 'EISDIR' ? 'it is a directory' : system;
     const happened = `cannot ${verb} ${path}: ${reason}`;
     throw new ZtnaError({ code: 'file-system', fault: 'config', happened, cause });
   }

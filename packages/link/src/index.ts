@@ -22,17 +22,20 @@ export { Outages } from './outages.ts';
 export { OuterLinks, type OuterLinksOptions } from './outer-links.ts';
 export {
   hasRoute,
+  isRefused,
+  type Loss,
   lookUp,
   noRoute,
-  silent,
   type Unreachable,
   type UnreachableCode,
   unresolved,
+  whySilent,
   whyUnreachable,
 } from './reachability.ts';
 export { type ReadFailure, readFrame } from './read-frame.ts';
 export { Reloader, type ReloaderOptions } from './reloader.ts';
 export { type Resolver, resolveAll, resolveHost, systemResolver } from './resolve.ts';
+export { sentenceOf } from './sentences.ts';
 export { ticketName } from './server-name.ts';
 export * from './status.ts';
 export {

@@ -3,6 +3,7 @@ import type { Endpoint } from '@ztna/quic';
 import type { Logger } from '@ztna/runtime';
 import type { Metrics } from '@ztna/runtime/metrics';
 import type { CountOutput, EventOutput, PathVerdict } from '@ztna/session';
+import { sentenceOf } from './sentences.ts';
 
 /** Sampling of the event loop's lag, in ms. */
 const RESOLUTION_MS = 10;
@@ -18,7 +19,7 @@ export function observeCore(metrics: Metrics, log: Logger, endpoint: Endpoint) {
   gaugeEndpoint(metrics, endpoint);
   return (output: EventOutput | CountOutput): void => {
     if (output.type === 'count') counted.inc({ metric: output.metric, cause: output.cause });
-    else log[output.level](output.fields, output.event);
+    else log[output.level]({ event: output.event, ...output.fields }, sentenceOf(output.event));
   };
 }
 

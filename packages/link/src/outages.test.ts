@@ -15,11 +15,19 @@ test('an outage is told once, with where it was tried and the cause', async () =
   const addresses = ['[::1]:4433'];
   expect(warn.mock.calls).toEqual([
     [
-      { intermediate: 'i1', addresses, code: 'udp-blocked', cause: 'silence', remedy: 'wait' },
+      {
+        intermediate: 'i1',
+        addresses,
+        since: expect.stringMatching(/Z$/),
+        code: 'udp-blocked',
+        cause: 'silence',
+        remedy: 'wait',
+      },
       'out of reach',
     ],
   ]);
   expect(outages.problems()).toEqual([outages.problem('i1')]);
+  expect(outages.problem('i1')?.since).toBe(warn.mock.calls[0]?.[0].since);
 });
 
 test('another cause is told too', async () => {
@@ -67,6 +75,25 @@ test('who refuses is not out of reach', async () => {
   outages.connecting(RELAY);
   await vi.advanceTimersByTimeAsync(10_000);
   expect(warn).not.toHaveBeenCalled();
+});
+
+test('how the last connection ended is given to whoever looks for the cause, until there is another', async () => {
+  const seen: unknown[] = [];
+  const outages = new Outages({ warn: vi.fn() } as unknown as Logger, 'out of reach', async (_, losses) => {
+    seen.push(losses.get('i1')?.stopped);
+    return { code: 'udp-blocked', message: 'silence' };
+  });
+  for (const code of ['going-away', undefined]) {
+    outages.lost('i1', 'a reason', code);
+    outages.connecting(RELAY);
+    await vi.advanceTimersByTimeAsync(3_000);
+    outages.over('i1');
+  }
+  outages.connected('i1');
+  outages.connecting(RELAY);
+  await vi.advanceTimersByTimeAsync(3_000);
+  expect(seen).toEqual([true, false, undefined]);
+  outages.over('i1');
 });
 
 test('disposed, it says nothing more', async () => {

@@ -1,15 +1,18 @@
 import type { Logger } from '@ztna/runtime';
 import { formatAddress } from '@ztna/runtime';
 import type { IntermediateEntry } from '@ztna/wire';
-import { whyUnreachable } from './reachability.ts';
-import type { Problem } from './status.ts';
+import { type Loss, whyUnreachable } from './reachability.ts';
+import { instant, type Problem } from './status.ts';
 
 /** A restart of an intermediate is shorter than this, ms. */
 const UNREACHABLE_AFTER_MS = 3_000;
 /** While it lasts, the cause is looked for again at attempts so far apart, ms. */
 const AGAIN_AFTER_MS = 10_000;
 
+type Diagnose = (tried: readonly IntermediateEntry[], losses: ReadonlyMap<string, Loss>) => Promise<Problem>;
+
 interface Outage {
+  readonly beganMs: number;
   timer: NodeJS.Timeout | undefined;
   /** Where attempts of it went. */
   readonly tried: Map<string, IntermediateEntry>;
@@ -27,15 +30,13 @@ interface Outage {
 export class Outages implements Disposable {
   readonly #log: Logger;
   readonly #sentence: string;
-  readonly #diagnose: (tried: readonly IntermediateEntry[]) => Promise<Problem>;
+  readonly #diagnose: Diagnose;
   readonly #outages = new Map<string, Outage>();
+  /** How the last connection to an intermediate ended, by its name. */
+  readonly #losses = new Map<string, Loss>();
 
   /** `sentence` is the message of the warning; its fields tell the cause, and where attempts went. */
-  constructor(
-    log: Logger,
-    sentence: string,
-    diagnose: (tried: readonly IntermediateEntry[]) => Promise<Problem> = whyUnreachable,
-  ) {
+  constructor(log: Logger, sentence: string, diagnose: Diagnose = whyUnreachable) {
     this.#log = log;
     this.#sentence = sentence;
     this.#diagnose = diagnose;
@@ -55,6 +56,18 @@ export class Outages implements Disposable {
     clearTimeout(outage.timer);
     outage.refused = true;
     outage.problem = undefined;
+  }
+
+  /** A connection that worked ended: `code` is the error with which the intermediate closed it, when it did. */
+  lost(intermediate: string, reason: string, code?: string): Loss {
+    const loss = { intermediate, reason, atMs: Date.now(), stopped: code === 'going-away' };
+    this.#losses.set(intermediate, loss);
+    return loss;
+  }
+
+  /** What was known of how the last connection ended does not matter any more. */
+  connected(intermediate: string): void {
+    this.#losses.delete(intermediate);
   }
 
   /** Connected, or nothing is wanted any more: the next attempt begins another outage. */
@@ -79,6 +92,7 @@ export class Outages implements Disposable {
 
   #begin(name: string): Outage {
     const outage: Outage = {
+      beganMs: Date.now(),
       ...{ timer: undefined, tried: new Map(), problem: undefined },
       ...{ refused: false, looking: false, lookedAt: 0 },
     };
@@ -91,16 +105,17 @@ export class Outages implements Disposable {
     if (outage.looking) return;
     outage.looking = true;
     const tried = [...outage.tried.values()];
-    const problem = await this.#diagnose(tried);
+    const problem = await this.#diagnose(tried, this.#losses);
     outage.looking = false;
     outage.lookedAt = performance.now();
     if (this.#outages.get(name) !== outage || outage.refused) return;
     const isNew = outage.problem?.code !== problem.code;
-    outage.problem = problem;
+    const since = instant(outage.beganMs);
+    outage.problem = { ...problem, since };
     if (!isNew) return;
     const { code, message: cause, remedy } = problem;
     const addresses = tried.flatMap((entry) => entry.addresses.map(formatAddress));
     const intermediate = tried.map((entry) => entry.name).join(', ');
-    this.#log.warn({ intermediate, addresses, code, cause, remedy }, this.#sentence);
+    this.#log.warn({ intermediate, addresses, since, code, cause, remedy }, this.#sentence);
   }
 }

@@ -17,7 +17,7 @@ import { ControlStream } from './control-stream.ts';
 import { endOrderly } from './end.ts';
 import { type Resolver, resolveAll, systemResolver } from './resolve.ts';
 import { ticketName } from './server-name.ts';
-import { type IntermediateStatus, instant, type Problem } from './status.ts';
+import { type IntermediateStatus, instant, type Problem, rounded } from './status.ts';
 
 export interface OuterLinksOptions {
   readonly endpoint: Endpoint;
@@ -243,7 +243,7 @@ async function describe(link: Link): Promise<IntermediateStatus> {
   return {
     ...{ name: to.name, state: stateOf(link), since: instant(since) },
     ...(connection && { remote: connection.remoteAddress }),
-    ...(path && { rttMs: Math.round(path.rttMs * 100) / 100, mtu: path.mtu }),
+    ...(path && { rttMs: rounded(path.rttMs, 2), mtu: path.mtu }),
     ...(connection?.observedAddress !== undefined && { observed: connection.observedAddress }),
     ...(clockAheadMs !== undefined && { clockAheadMs }),
   };

@@ -2,30 +2,82 @@ import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { formatHostPort, type HostPort, type IntermediateEntry } from '@ztna/wire';
 import { type Resolver, resolveHost, systemResolver } from './resolve.ts';
-import type { Problem } from './status.ts';
+import { instant, type Problem } from './status.ts';
 
 /** Why no intermediate answers. */
-export type UnreachableCode = 'name-unresolved' | 'no-route' | 'udp-blocked';
+export type UnreachableCode =
+  | 'name-unresolved'
+  | 'no-route'
+  | 'intermediate-stopped'
+  | 'not-listening'
+  | 'udp-blocked';
 export type Unreachable = Problem & { readonly code: UnreachableCode };
+
+/** How a connection to an intermediate ended that had worked. */
+export interface Loss {
+  readonly intermediate: string;
+  readonly atMs: number;
+  readonly reason: string;
+  /** The intermediate said that it goes. */
+  readonly stopped: boolean;
+}
+
+interface Place {
+  readonly address: HostPort;
+  readonly loss?: Loss | undefined;
+}
 
 /** A resolver that takes longer is as good as none, ms. */
 const RESOLVE_MS = 1_500;
+/** Time for the machine of the intermediate to say that nothing listens there, ms. */
+const REFUSED_MS = 500;
 
 /**
- * Finds out why nothing came of connecting to these intermediates: their names, the way to them, or what is on the way.
- * Sends nothing. Takes at most two seconds.
+ * Finds out why nothing came of connecting to these intermediates: their names, the way to them, the intermediates, or
+ * what is on the way. Sends one byte to each address. Takes at most three seconds. `losses`: by name, how connections
+ * ended that there were before.
  */
 export async function whyUnreachable(
   entries: readonly IntermediateEntry[],
+  losses: ReadonlyMap<string, Loss> = new Map(),
   resolver: Resolver = systemResolver,
 ): Promise<Unreachable> {
-  const places = entries.flatMap(({ addresses }) => addresses);
-  const found = await Promise.all(places.map((place) => lookUp(place, resolver)));
+  const places = entries.flatMap(({ name, addresses }) => addresses.map((place) => ({ name, place })));
+  const found = await Promise.all(
+    places.map(async ({ name, place }) =>
+      (await lookUp(place, resolver)).map((address) => ({ address, loss: losses.get(name) })),
+    ),
+  );
   const known = found.flat();
-  if (known.length === 0) return unresolved(places);
-  const routes = await Promise.all(known.map(hasRoute));
+  if (known.length === 0) return unresolved(places.map(({ place }) => place));
+  const routes = await Promise.all(known.map(({ address }) => hasRoute(address)));
   const routed = known.filter((_, index) => routes[index]);
-  return routed.length === 0 ? noRoute(known) : silent(routed);
+  return routed.length === 0 ? noRoute(known.map(({ address }) => address)) : whySilent(routed);
+}
+
+/** Why nobody answers at addresses to which there is a route, as far as that can be known from here. */
+export async function whySilent(places: readonly Place[]): Promise<Unreachable> {
+  const [first] = places;
+  if (first?.loss && places.every(({ loss }) => loss?.stopped)) return stopped(places, first.loss);
+  const refused = await Promise.all(places.map(({ address, loss }) => loss?.stopped || isRefused(address)));
+  const quiet = places.filter((_, index) => !refused[index]);
+  return quiet.length === 0 ? notListening(places) : silent(quiet);
+}
+
+/** Whether the machine at an address says that nothing listens there: ICMP port unreachable. */
+export function isRefused({ host, port }: HostPort): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
+  const timer = setTimeout(() => resolve(false), REFUSED_MS);
+  socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'));
+  socket.connect(port, host, (...outcome: unknown[]) => {
+    // Not a QUIC packet: an intermediate that is there drops it.
+    if (!outcome[0]) socket.send(Buffer.of(0), () => undefined);
+  });
+  return promise.finally(() => {
+    clearTimeout(timer);
+    socket.close();
+  });
 }
 
 /** Whether the system knows a way to an address: it would choose one now, without sending anything. */
@@ -68,13 +120,36 @@ export function noRoute(places: readonly HostPort[]): Unreachable {
   };
 }
 
-export function silent(places: readonly HostPort[]): Unreachable {
+function stopped(places: readonly Place[], { intermediate, atMs }: Loss): Unreachable {
+  return {
+    code: 'intermediate-stopped',
+    message: `intermediate ${intermediate} said at ${instant(atMs)} that it stops, and has not answered since (${listOf(places)})`,
+    remedy: 'start it again, if nobody does already; its own log says who stopped it',
+  };
+}
+
+function notListening(places: readonly Place[]): Unreachable {
+  return {
+    code: 'not-listening',
+    message: `nothing listens at the address of the intermediate: its machine says so (${listOf(places)})`,
+    remedy:
+      'start the intermediate, and compare its port with the document that was signed; a firewall that rejects UDP looks the same',
+  };
+}
+
+function silent(places: readonly Place[]): Unreachable {
+  const last = places.flatMap(({ loss }) => loss ?? []).toSorted((a, b) => b.atMs - a.atMs)[0];
   return {
     code: 'udp-blocked',
-    message: `no answer over UDP from the intermediate (${list(places)})`,
-    remedy:
-      'let UDP to that address through every firewall on the way; if others reach it neither, look whether the intermediate runs',
+    message: `no answer over UDP from the intermediate (${listOf(places)})${last ? `, which was connected until ${instant(last.atMs)}` : ''}`,
+    remedy: last
+      ? 'look whether the intermediate and its machine run; if others reach it, look what became of UDP on the way: firewalls, this network'
+      : 'let UDP to that address through every firewall on the way; if others reach it neither, look whether the intermediate runs',
   };
+}
+
+function listOf(places: readonly Place[]): string {
+  return list(places.map(({ address }) => address));
 }
 
 function list(places: readonly HostPort[]): string {

@@ -23,12 +23,15 @@ const SAME: Reloaded = {
 const refused = new ZtnaError({ code: 'snapshot-malformed', fault: 'config', happened: 'it is garbage' });
 
 test.each<[string, Partial<Reloaded>, string[]]>([
-  ['a good snapshot', {}, ['info: reloaded']],
+  ['a good snapshot', {}, ['info: certificate, trust and snapshot were read again']],
   ['a bad one alone', { refused }, ['warn: snapshot file refused: the last good one stays in force']],
   [
     'a bad one beside a new certificate',
     { refused, certificateChanged: true },
-    ['warn: snapshot file refused: the last good one stays in force', 'info: reloaded'],
+    [
+      'warn: snapshot file refused: the last good one stays in force',
+      'info: certificate, trust and snapshot were read again',
+    ],
   ],
 ])('what was taken is told, and only that: %s', async (_, change, expected) => {
   const { reloader, lines } = arrange({ ...SAME, ...change });

@@ -65,6 +65,7 @@ export class Reloader<R extends ComponentRole> implements Disposable {
     const { refused, certificateChanged, keyChanged, trustChanged } = reloaded;
     if (refused) log.warn({ err: refused }, 'snapshot file refused: the last good one stays in force');
     if (refused && !certificateChanged && !trustChanged) return;
-    log.info({ revision: component.snapshot.revision, keyChanged }, 'reloaded');
+    const fields = { event: 'reloaded', revision: component.snapshot.revision, keyChanged };
+    log.info(fields, 'certificate, trust and snapshot were read again');
   }
 }

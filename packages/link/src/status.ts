@@ -3,7 +3,7 @@ import type { Component, ComponentRole } from './component.ts';
 import type { PortMappingStatus } from './direct/port-mapping.ts';
 
 // What a running component says of itself over its control socket, as `ztna status --json` prints it. Fields are only
-// ever added; instants are ISO 8601, UTC. Nothing secret is in it.
+// ever added; instants are RFC 3339, UTC, milliseconds. Nothing secret is in it.
 
 /** Something that keeps a component from its work, or soon will. */
 export interface Problem {
@@ -11,6 +11,8 @@ export interface Problem {
   readonly code: string;
   readonly message: string;
   readonly remedy?: string;
+  /** When it began, where that is known. */
+  readonly since?: string;
 }
 
 /** One connection to an intermediate. */
@@ -29,7 +31,7 @@ export interface IntermediateStatus {
   readonly clockAheadMs?: number;
 }
 
-/** How a session's packets travel: the verdict, its instant as text. */
+/** How a session's packets travel: the verdict, its instant as text, its figures rounded. */
 export type PathStatus = Omit<PathVerdict, 'since' | 'remedy'> & {
   readonly since: string;
   readonly remedy?: string;
@@ -136,9 +138,14 @@ export function commonStatus<R extends ComponentRole>(
   };
 }
 
-/** ISO 8601, to the second. */
+/** RFC 3339 in UTC, to the millisecond: as instants are written everywhere. */
 export function instant(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+  return new Date(ms).toISOString();
+}
+
+/** Figures for people and programs: no digits that mean nothing. */
+export function rounded(value: number, decimals: number): number {
+  return Number(value.toFixed(decimals));
 }
 
 function* validityProblems<R extends ComponentRole>(

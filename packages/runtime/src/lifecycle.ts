@@ -124,7 +124,7 @@ export class Lifecycle implements Disposable {
     }
     this.#received = signal;
     this.#receivedAt = performance.now();
-    this.log?.info({ signal }, 'stopping');
+    this.log?.info({ signal }, 'stopping on a signal');
     this.startDeadline(128 + signalNumber[signal]);
     this.#controller.abort(new StoppedError(signal));
   }

@@ -316,7 +316,9 @@ export class OuterLink {
       return this.#retry(now);
     }
     if (this.#active?.connection !== connection) return;
-    this.#event('info', 'intermediate.lost', { intermediate: this.#active.to.name, reason });
+    const closedWith = code === undefined ? {} : { code };
+    const { name: intermediate } = this.#active.to;
+    this.#event('info', 'intermediate.lost', { intermediate, reason, ...closedWith });
     this.#forgetActive(now);
     if (this.#attempts.size === 0) this.#retry(now);
   }

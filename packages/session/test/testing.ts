@@ -4,11 +4,13 @@ import {
   type RelayId,
   type Revision,
   type ServiceName,
+  type SessionOffer,
   type SessionUid,
   type SignedGrant,
 } from '@ztna/wire';
 import { makeHello } from '../src/hello.ts';
-import type { Core } from '../src/types.ts';
+import type { LinkInput } from '../src/link-io.ts';
+import type { ConnectionKey, Core } from '../src/types.ts';
 import { ControlPlane } from './simulation/control-plane.ts';
 import { identityOf, intermediateId, service, subjectOf, TENANT } from './simulation/names.ts';
 
@@ -18,6 +20,8 @@ export const UID = '00112233445566778899aabbccddeeff' as SessionUid;
 export const NOW = 1_800_000_000_000;
 export const LOCAL = { tenant: TENANT, instance: 1n, software: 'test', features: [] };
 export const RELAY = identityOf('intermediate', 'relay');
+/** The first connection of an agent's or connector's core. */
+export const CONNECTION = 1 as ConnectionKey;
 export const PEER_HELLO = makeHello({ ...LOCAL, instance: 2n }, 1 as Revision, NOW);
 export const relayId = (id: number) => id as RelayId;
 
@@ -50,6 +54,21 @@ export function grantFor(plane: ControlPlane, change: Partial<Grant> = {}): Sign
     ...change,
   };
   return plane.sign(intermediateId('relay'))(grant);
+}
+
+/** RELAY is connected on CONNECTION, and has said Hello. */
+export function greet(core: Pick<Core<LinkInput, never>, 'handleInput'>): void {
+  core.handleInput({ type: 'outer-connected', connection: CONNECTION, identity: RELAY }, NOW);
+  core.handleInput({ type: 'message', connection: CONNECTION, message: PEER_HELLO }, NOW);
+}
+
+/** RELAY offers session UID, and relay id 7 for it, with changes: what an agent with its first request gets. */
+export function offered(
+  offer: Pick<SessionOffer, 'peer' | 'grant'> & Partial<SessionOffer>,
+): Extract<LinkInput, { type: 'message' }> {
+  const usual = { requestId: 1, sessionUid: UID, relayId: relayId(7), attach: false };
+  const message: SessionOffer = { type: 'sessionOffer', ...usual, ...offer };
+  return { type: 'message', connection: CONNECTION, message };
 }
 
 /** All outputs that are pending, without events, counters and path policies; what is sent must encode. */

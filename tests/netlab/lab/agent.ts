@@ -36,8 +36,8 @@ export interface Verdict {
   readonly remedy?: string;
 }
 
-function isVerdict({ msg, session }: Json, of: unknown): boolean {
-  return msg === 'path verdict' && session === of;
+function isVerdict({ event, session }: Json, of: unknown): boolean {
+  return event === 'path.verdict' && session === of;
 }
 
 /** A running `ztna forward`, and what a user of its host does with it. */

@@ -4,6 +4,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
+import { placeOf } from './place.ts';
 import { StreamEcho } from './stream-echo.ts';
 import { UdpEcho } from './udp-echo.ts';
 
@@ -43,13 +44,13 @@ const actions: Readonly<Record<string, (request: Request) => Promise<object> | o
     return { socket: number, port: socket.address().port };
   },
   async udpSend({ socket, to, text, size = 0, count = 1 }) {
-    const [address = '', port] = String(to).split(' ');
+    const { host, port } = placeOf(String(to));
     const payload = Buffer.alloc(Math.max(Number(size), Buffer.byteLength(String(text))));
     payload.write(String(text));
     let failed = 0;
     for (let i = 0; i < Number(count); i++) {
       await new Promise<void>((resolve) => {
-        sockets.get(Number(socket))?.send(payload, Number(port), address, (error) => {
+        sockets.get(Number(socket))?.send(payload, port, host, (error) => {
           if (error) failed++;
           resolve();
         });
@@ -68,9 +69,8 @@ const actions: Readonly<Record<string, (request: Request) => Promise<object> | o
   },
   /** Milliseconds until a TCP connection stands. */
   async tcpConnect({ to }) {
-    const [host = '', port] = String(to).split(' ');
     const started = performance.now();
-    const socket = connect({ host, port: Number(port) });
+    const socket = connect(placeOf(String(to)));
     await once(socket, 'connect');
     socket.destroy();
     return { ms: performance.now() - started };
@@ -83,17 +83,17 @@ const actions: Readonly<Record<string, (request: Request) => Promise<object> | o
     return { echo: number };
   },
   echoStats({ echo }) {
-    return echoes.get(Number(echo))?.stats() ?? {};
+    return echoes.get(Number(echo))?.tally.stats() ?? {};
   },
   /** Resolves when something that is sent from now on has come back. */
   async echoAlive({ echo }) {
-    return (await echoes.get(Number(echo))?.alive()) ?? {};
+    return (await echoes.get(Number(echo))?.tally.alive()) ?? {};
   },
   /** Gaps count from now on; the statistics so far. */
   echoFresh({ echo }) {
-    const found = echoes.get(Number(echo));
-    const before = found?.stats() ?? {};
-    found?.fresh();
+    const { tally } = echoes.get(Number(echo)) ?? {};
+    const before = tally?.stats() ?? {};
+    tally?.fresh();
     return before;
   },
   echoStop({ echo }) {

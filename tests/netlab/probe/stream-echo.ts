@@ -1,11 +1,12 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { placeOf } from './place.ts';
 import { Tally } from './tally.ts';
 
 /** Numbered records on one TCP connection to an echo, at a steady pace: all must come back, in order. */
 export class StreamEcho {
   readonly #socket: Socket;
-  readonly #tally = new Tally();
+  readonly tally = new Tally();
   readonly #timer: NodeJS.Timeout;
   readonly #size: number;
   #rest = Buffer.alloc(0);
@@ -20,29 +21,15 @@ export class StreamEcho {
     socket.on('data', (data: Buffer) => this.#onData(data));
     this.#timer = setInterval(() => {
       const record = Buffer.alloc(size);
-      record.writeUInt32BE(this.#tally.send());
+      record.writeUInt32BE(this.tally.send());
       socket.write(record);
     }, everyMs);
   }
 
   static async open(to: string, everyMs: number, size: number): Promise<StreamEcho> {
-    const [host = '', port] = to.split(' ');
-    const socket = connect({ host, port: Number(port) });
+    const socket = connect(placeOf(to));
     await once(socket, 'connect');
     return new StreamEcho(socket, everyMs, size);
-  }
-
-  async alive() {
-    await this.#tally.alive();
-    return this.stats();
-  }
-
-  stats() {
-    return this.#tally.stats();
-  }
-
-  fresh(): void {
-    this.#tally.fresh();
   }
 
   stop(): void {
@@ -55,7 +42,7 @@ export class StreamEcho {
       const number = rest.readUInt32BE(0);
       if (number !== this.#expected++)
         return this.#end(`record ${number} came instead of ${this.#expected - 1}`);
-      this.#tally.answer(number);
+      this.tally.answer(number);
       rest = rest.subarray(this.#size);
     }
     this.#rest = rest;
@@ -63,7 +50,7 @@ export class StreamEcho {
 
   #end(how: string): void {
     clearInterval(this.#timer);
-    this.#tally.end(how);
+    this.tally.end(how);
     this.#socket.destroy();
   }
 }

@@ -46,12 +46,13 @@ export class Tally {
     this.#waiting = this.#waiting.filter(({ from }) => number < from);
   }
 
-  /** Resolves when a question asked from now on is answered; rejects when the echo has ended. */
-  alive(): Promise<void> {
-    if (this.ended !== undefined) return Promise.reject(new Error(this.ended));
+  /** The figures when a question asked from now on is answered; rejects when the echo has ended. */
+  async alive(): Promise<EchoStats> {
+    if (this.ended !== undefined) throw new Error(this.ended);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#waiting.push({ from: this.sent, resolve, reject });
-    return promise;
+    await promise;
+    return this.stats();
   }
 
   /** Gaps are measured from now on; one that is under way counts in full. */

@@ -1,48 +1,37 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
+import { isIPv6 } from 'node:net';
+import { placeOf } from './place.ts';
 import { Tally } from './tally.ts';
 
 /** Numbered datagrams to an echo, at a steady pace. */
 export class UdpEcho {
   readonly #socket: Socket;
-  readonly #tally = new Tally();
+  readonly tally = new Tally();
   readonly #timer: NodeJS.Timeout;
 
   private constructor(socket: Socket, everyMs: number, size: number) {
     this.#socket = socket;
     socket.on('error', () => {});
-    socket.on('message', (message) => this.#tally.answer(message.readUInt32BE(0)));
+    socket.on('message', (message) => this.tally.answer(message.readUInt32BE(0)));
     this.#timer = setInterval(() => {
       const payload = Buffer.alloc(size);
-      payload.writeUInt32BE(this.#tally.send());
+      payload.writeUInt32BE(this.tally.send());
       socket.send(payload);
     }, everyMs);
   }
 
   static async open(to: string, everyMs: number, size: number): Promise<UdpEcho> {
-    const [address = '', port] = to.split(' ');
-    const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
-    socket.connect(Number(port), address);
+    const { host, port } = placeOf(to);
+    const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
+    socket.connect(port, host);
     await once(socket, 'connect');
     return new UdpEcho(socket, everyMs, size);
-  }
-
-  async alive() {
-    await this.#tally.alive();
-    return this.stats();
-  }
-
-  stats() {
-    return this.#tally.stats();
-  }
-
-  fresh(): void {
-    this.#tally.fresh();
   }
 
   stop(): void {
     clearInterval(this.#timer);
     this.#socket.close();
-    this.#tally.end('stopped');
+    this.tally.end('stopped');
   }
 }

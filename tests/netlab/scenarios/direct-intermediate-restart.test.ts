@@ -11,7 +11,7 @@ scenario(
     await ztna.process('relay1').stop();
     const relay = await ztna.startIntermediate('relay1');
     await connected;
-    await relay.logged(({ msg }) => msg === 'session attached', { what: 'carrying the session again' });
+    await relay.logged(({ event }) => event === 'session.attached', { what: 'carrying the session again' });
     const gaps = await alive();
     const { path } = await agent.session('server');
 

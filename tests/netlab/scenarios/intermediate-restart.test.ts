@@ -5,7 +5,7 @@ scenario(
   'a TCP connection goes on when the only intermediate is killed and started again',
   usual(),
   async (lab) => {
-    const { ztna, agent } = await startUsual(lab, { intermediates: ['relay1'] });
+    const { ztna, agent } = await startUsual(lab, { intermediates: ['relay1'], direct: 'deny' });
     const tcp = await agent.echo('server', 'tcp');
     await tcp.alive();
 

@@ -25,7 +25,7 @@ scenario(
     const connected = agent.event('intermediate.connected');
     const relay = await ztna.startIntermediate('relay1');
     await connected;
-    await relay.logged(({ msg }) => msg === 'session attached', { what: 'carrying the session again' });
+    await relay.logged(({ event }) => event === 'session.attached', { what: 'carrying the session again' });
     const again = await alive();
     expect((await agent.path('server')).path).toBe('direct');
 

@@ -5,7 +5,7 @@ scenario(
   'a TCP connection goes on through the other intermediate when its own is killed',
   usual(),
   async (lab) => {
-    const { ztna, agent } = await startUsual(lab);
+    const { ztna, agent } = await startUsual(lab, { direct: 'deny' });
     const tcp = await agent.echo('server', 'tcp');
     const udp = await agent.echo('server', 'udp');
     await tcp.alive();

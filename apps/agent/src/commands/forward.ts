@@ -55,6 +55,8 @@ export const command = defineCommand({
   ],
   async run(context) {
     const { options: given, io } = context;
+    // What is wrong with the command line is told first, whatever the file says.
+    if (!given.stdio) await readSpecs(context, '127.0.0.1');
     const config = (await loadAgentConfig(given.config, io.cwd)).value;
     return given.stdio ? runStdio(context, config) : runForward(context, config);
   },

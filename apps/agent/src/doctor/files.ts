@@ -85,7 +85,7 @@ function judge(identity: LocalIdentity, trust: TrustBundle, nowMs: number): Chec
   }
   const { notAfterMs } = own.value;
   const facts = { id, notAfter: new Date(notAfterMs).toISOString() };
-  const message = `${id}, valid until ${facts.notAfter.slice(0, 16)}Z`;
+  const message = `${id}, valid until ${facts.notAfter}`;
   if (notAfterMs - nowMs >= CERTIFICATE_SOON_MS) return ok('certificate', message, facts);
   return warn('certificate', { code: 'certificate-expires', message, remedy: ISSUE }, facts);
 }
@@ -117,7 +117,7 @@ function judgeSnapshot({ revision, expiresAtMs, content }: Snapshot, nowMs: numb
   const expires = new Date(expiresAtMs).toISOString();
   const services = 'services' in content ? content.services.length : 0;
   const facts = { revision, expires, services };
-  const message = `revision ${revision}, valid until ${expires.slice(0, 16)}Z, services: ${services}`;
+  const message = `revision ${revision}, valid until ${expires}, services: ${services}`;
   if (services === 0) {
     const remedy = 'ask who writes the policy for access';
     return warn(

@@ -12,9 +12,10 @@ import {
   noRoute,
   type Problem,
   peerCode,
-  silent,
+  rounded,
   ticketName,
   unresolved,
+  whySilent,
 } from '@ztna/link';
 import { type Connection, type Endpoint, QuicError, type TransportOptions } from '@ztna/quic';
 import { makeHello } from '@ztna/session';
@@ -70,7 +71,8 @@ export async function probe(to: IntermediateEntry, deps: ProbeDeps): Promise<Pro
   try {
     connection = await connect(to, routed, deps);
   } catch (error) {
-    if (!(error instanceof QuicError) || error.code === 'ERR_TIMEOUT') return failed(silent(routed));
+    if (!(error instanceof QuicError) || error.code === 'ERR_TIMEOUT')
+      return failed(await whySilent(routed.map((address) => ({ address }))));
     return failed(rejected(error.message));
   }
   const problem = judge(to, connection, deps);
@@ -133,7 +135,7 @@ async function talk(connection: Connection, { hello, tenant }: ProbeDeps): Promi
   const [path] = await connection.paths().catch(() => []);
   const answer = {
     remote: connection.remoteAddress,
-    rttMs: Math.round((path?.rttMs ?? Number.NaN) * 100) / 100,
+    rttMs: rounded(path?.rttMs ?? Number.NaN, 2),
     observed: connection.observedAddress,
     clockAheadMs: outcome?.[0],
   };

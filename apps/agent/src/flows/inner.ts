@@ -6,6 +6,7 @@ import {
   type DirectPaths,
   instant,
   type PathStatus,
+  rounded,
   type SessionStatus,
   ticketName,
 } from '@ztna/link';
@@ -152,6 +153,11 @@ export class InnerSessions {
   }
 }
 
-function asStatus({ since, remedy, ...verdict }: PathVerdict): PathStatus {
-  return { ...verdict, since: instant(since), ...(remedy && { remedy }) };
+/** To the hundredth of a millisecond, and of a percent. */
+export function asStatus({ since, remedy, rttMs, loss, ...verdict }: PathVerdict): PathStatus {
+  return {
+    ...{ ...verdict, since: instant(since), ...(remedy && { remedy }) },
+    ...(rttMs !== undefined && { rttMs: rounded(rttMs, 2) }),
+    ...(loss !== undefined && { loss: rounded(loss, 4) }),
+  };
 }

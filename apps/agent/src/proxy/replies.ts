@@ -28,6 +28,8 @@ const REPLIES: Readonly<Record<string, ProxyReply>> = {
   'going-away': { socks: REPLY.networkUnreachable, http: 503 },
   'name-unresolved': { socks: REPLY.networkUnreachable, http: 504 },
   'no-route': { socks: REPLY.networkUnreachable, http: 504 },
+  'intermediate-stopped': { socks: REPLY.networkUnreachable, http: 504 },
+  'not-listening': { socks: REPLY.networkUnreachable, http: 504 },
   'udp-blocked': { socks: REPLY.networkUnreachable, http: 504 },
   'handshake-failed': { socks: REPLY.networkUnreachable, http: 504 },
   timeout: { socks: REPLY.networkUnreachable, http: 504 },

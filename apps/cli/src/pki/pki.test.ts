@@ -27,6 +27,39 @@ it('goes from nothing to signed snapshots', async () => {
   expect(JSON.parse(shown.out)).toMatchObject({ type: 'snapshot', snapshot: { revision: 3 } });
 });
 
+it.each([
+  ['empty', '', /file is empty\n/],
+  ['text', 'no snapshot', /file holds neither certificates \(PEM\) nor a snapshot\n/],
+  [
+    'another PEM',
+    '-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n',
+    /holds X509 CRL \(PEM\), but no/,
+  ],
+  ['a certificate that was cut', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n', /cut off/],
+])('says what it was given to show: %s', async (_, text, said) => {
+  writeFileSync(join(home, 'file'), text);
+  const { code, out, err } = await pki('show', 'file');
+  expect([code, out]).toEqual([3, '']);
+  expect(err).toMatch(said);
+  expect(err).toMatch(/\n {2}what to do: .*\n {2}code: pki-show \(config\)\n$/);
+});
+
+it('shows no directory', async () => {
+  expect((await pki('show', '.')).err).toContain('it is a directory');
+});
+
+it('tells a document that is no YAML at once, with its place', async () => {
+  await pki(...INIT);
+  writeFileSync(join(home, 'conf.yaml'), 'a: {{{: [\nb: }');
+  const { code, err } = await pki('sign-snapshot', '--document', 'conf.yaml', '--out', 'snapshots');
+  expect(code).toBe(3);
+  expect(err.match(/conf\.yaml:/g)).toHaveLength(1);
+  expect(err).toMatch(/conf\.yaml:2:1: this is neither JSON nor YAML: /);
+  writeFileSync(join(home, 'conf.yaml'), 'only words');
+  const words = await pki('sign-snapshot', '--document', 'conf.yaml', '--out', 'snapshots');
+  expect(words.err).toContain('must be a group of fields');
+});
+
 it('leaves keys unencrypted only when told to', async () => {
   const refused = await pki('init', '--trust-domain', 'lab.example');
   expect(refused).toMatchObject({ code: 2, out: '' });

@@ -52,7 +52,10 @@ export const command = defineCommand({
       return code;
     }
     if (found.length === 0) {
-      print('nothing of this user runs here');
+      const { socket, config } = options;
+      if (socket !== undefined) print(`nothing listens on ${plain(socket)}`);
+      else if (config !== undefined) print(`nothing of this user runs here with ${plain(config)}`);
+      else print('nothing of this user runs here');
       print('  -> start it, or name its --config or --socket; sockets: see docs/operations.md');
     }
     const now = Date.now();

@@ -15,20 +15,22 @@ test('a healthy agent fits into 80 columns', () => {
   const lines = showStatus(agent(), NOW);
   expect(lines[0]).toMatch(/^agent laptop {2}\(ztna forward, pid 7, up 2 h\) +ok$/);
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
-  expect(lines.join('\n')).toContain('until 2026-03-02 12:00 UTC (in 24 h)');
+  expect(lines.join('\n')).toContain('until 2026-03-02T12:00:00.000Z (in 24 h)');
   expect(lines.join('\n')).toContain('  relayed  2.1 ms  ');
 });
 
 test('a problem leads, with its remedy, and what is over is EXPIRED', () => {
-  const problems = [{ code: 'udp-blocked', message: 'no answer', remedy: 'open it' }];
+  const problems = [
+    { code: 'udp-blocked', message: 'no answer', remedy: 'open it', since: '2026-03-01T11:59:00.000Z' },
+  ];
   const certificate = { notAfter: '2026-03-01T11:00:00Z' };
   const lines = showStatus(agent({ healthy: false, problems, certificate }), NOW);
   expect(lines.slice(0, 3)).toEqual([
     expect.stringMatching(/ udp-blocked$/),
-    '  ! udp-blocked: no answer',
+    '  ! udp-blocked: no answer; since 2026-03-01T11:59:00.000Z',
     '    -> open it',
   ]);
-  expect(lines.join('\n')).toContain('EXPIRED 2026-03-01 11:00 UTC (60 min ago)');
+  expect(lines.join('\n')).toContain('EXPIRED 2026-03-01T11:00:00.000Z (60 min ago)');
 });
 
 test('what another process says cannot move the cursor', () => {

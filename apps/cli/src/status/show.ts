@@ -113,9 +113,10 @@ function showSessions(sessions: readonly SessionStatus[], now: number): string[]
   ];
 }
 
-function showProblem({ code, message, remedy }: Problem): string[] {
+function showProblem({ code, message, remedy, since }: Problem): string[] {
+  const from = since === undefined ? '' : `; since ${plain(since)}`;
   return [
-    ...wrapped(`${plain(code)}: ${plain(message)}`, '  ! ', '    '),
+    ...wrapped(`${plain(code)}: ${plain(message)}${from}`, '  ! ', '    '),
     ...(remedy === undefined ? [] : wrapped(plain(remedy), '    -> ', '       ')),
   ];
 }

@@ -18,11 +18,11 @@ export function ago(instant: string, now: number): string {
   return duration(now - Date.parse(instant));
 }
 
-/** `until 2026-11-26 20:47 UTC (in 23 h)`. */
+/** `until 2026-11-26T20:47:00.000Z (in 23 h)`. */
 export function until(instant: string, now: number): string {
   const at = Date.parse(instant);
   if (Number.isNaN(at)) return `until ${plain(instant)}`;
-  const date = `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+  const date = new Date(at).toISOString();
   return at <= now
     ? `EXPIRED ${date} (${duration(now - at)} ago)`
     : `until ${date} (in ${duration(at - now)})`;

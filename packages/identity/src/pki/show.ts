@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { DirectPaths, Snapshot } from '@ztna/wire';
+import { type DirectPaths, type Snapshot, ZtnaError } from '@ztna/wire';
 import { type Certificate, keyThumbprint, readCertificate } from '../certificate.ts';
 import { readWhole } from '../files.ts';
 import { peekSnapshot } from '../snapshot/envelope.ts';
@@ -28,15 +28,33 @@ export function describeFile(file: string): Shown {
   const bytes = readWhole(file);
   const pem = splitPem(bytes.toString('latin1'));
   if (pem.length > 0) {
-    return { type: 'certificates', certificates: pem.map((block) => summarise(derOfPem(block), file)) };
+    return { type: 'certificates', certificates: pem.map((block) => summarise(derIn(file, block), file)) };
   }
   if (bytes.includes('PRIVATE KEY-----')) throw pkiError('pki-show', `${file} is a private key; not shown`);
   const snapshot = peekSnapshot(bytes);
   if (snapshot.ok) return { type: 'snapshot', snapshot: snapshot.value };
-  throw pkiError(
-    'pki-show',
-    `${file} is neither a certificate (PEM) nor a snapshot: ${snapshot.error.detail}`,
-  );
+  throw pkiError('pki-show', `${file} ${whatElse(bytes)}`, WHAT_IS_SHOWN);
+}
+
+const WHAT_IS_SHOWN =
+  'name certificate.pem or trust.pem of a component, or a snapshot that `ztna pki sign-snapshot` made';
+
+/** What a file is that holds neither certificates nor a snapshot. */
+function whatElse(bytes: Buffer): string {
+  if (bytes.length === 0) return 'is empty';
+  const label = /-----BEGIN ([A-Z0-9 ]+)-----/.exec(bytes.toString('latin1'))?.[1];
+  if (label !== undefined) return `holds ${label} (PEM), but no certificate`;
+  return 'holds neither certificates (PEM) nor a snapshot';
+}
+
+function derIn(file: string, block: string): Uint8Array {
+  try {
+    return derOfPem(block);
+  } catch (error) {
+    if (!(error instanceof ZtnaError)) throw error;
+    const damaged = `${file} holds a certificate that cannot be read: it was cut off or changed`;
+    throw pkiError('pki-show', damaged, 'issue it again, or copy it anew');
+  }
 }
 
 function summarise(der: Uint8Array, file: string): CertificateSummary {

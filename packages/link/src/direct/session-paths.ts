@@ -9,7 +9,15 @@ import {
   type PathPolicy,
   type PathVerdict,
 } from '@ztna/session';
+import { rounded } from '../status.ts';
 import { PathHellos } from './hello.ts';
+
+const SENTENCES: Readonly<Record<PathVerdict['path'], string>> = {
+  direct: 'the session uses a direct path',
+  relayed: 'the session is relayed',
+  waiting: 'the flows of the session wait for a direct path',
+  none: 'no flow of the session can run',
+};
 
 export interface SessionPathsOptions extends PathDeps {
   readonly clock: Clock;
@@ -167,7 +175,8 @@ export class SessionPaths {
     const said = `${path} ${reason}`;
     const level = said === this.#said ? 'debug' : 'info';
     this.#said = said;
-    const why = { reason, remedy: remedy || undefined, nat, rttMs };
-    log[level]({ event: 'path.verdict', session, path, ...why }, 'path verdict');
+    const rtt = rttMs === undefined ? {} : { rttMs: rounded(rttMs, 2) };
+    const why = { reason, remedy: remedy || undefined, nat, ...rtt };
+    log[level]({ event: 'path.verdict', session, path, ...why }, SENTENCES[path]);
   }
 }

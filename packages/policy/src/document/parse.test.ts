@@ -28,7 +28,10 @@ it('an issue names line, column and field', () => {
 });
 
 it('broken YAML and repeated keys are issues with a line', () => {
-  expect(parseConfiguration('a: [1,\nb: }')).toMatchObject({ ok: false, error: [{ line: 2 }, {}] });
+  expect(parseConfiguration('a: [1,\nb: }')).toMatchObject({
+    ok: false,
+    error: [{ line: 2, message: expect.stringContaining('neither JSON nor YAML') }],
+  });
   expect(parseConfiguration('revision: 1\nrevision: 2\n')).toMatchObject({ ok: false, error: [{ line: 2 }] });
 });
 

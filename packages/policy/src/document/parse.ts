@@ -30,7 +30,17 @@ export function parseConfiguration(text: string): Result<Configuration, LocatedI
     return err([{ path: [], message: `longer than ${MAX_DOCUMENT_CHARS} characters`, line: 1, column: 1 }]);
   }
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, version: '1.2' });
+  const document = parseDocument(text, {
+    ...{ lineCounter: lines, prettyErrors: false, uniqueKeys: true, version: '1.2' },
+  });
+  const broken = text.includes('\0')
+    ? { message: 'the file is not text', pos: [0] as const }
+    : document.errors.find(({ code }) => code !== 'DUPLICATE_KEY');
+  if (broken) {
+    // Those after it are about a text that was never meant.
+    const message = `this is neither JSON nor YAML: ${broken.message}`;
+    return err([syntaxIssue(message, lines.linePos(broken.pos[0]))]);
+  }
   if (document.errors.length > 0) {
     return err(document.errors.map((error) => syntaxIssue(error.message, lines.linePos(error.pos[0]))));
   }
@@ -100,10 +110,27 @@ function shapeIssues(plain: unknown): Issue[] {
         }));
       case 'enum':
         return [{ path, message: `must be one of: ${error.params.allowedValues.join(', ')}` }];
+      case 'type':
+        return [{ path, message: `must be ${kindOf(error.params.type)}` }];
       default:
         return [{ path, message: error.message }];
     }
   });
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  object: 'a group of fields',
+  array: 'a list',
+  string: 'text',
+  integer: 'a whole number',
+  boolean: 'true or false',
+};
+
+function kindOf(type: string | readonly string[]): string {
+  return [type]
+    .flat()
+    .map((name) => KINDS[name] ?? name)
+    .join(' or ');
 }
 
 function pathOf(pointer: string): IssuePath {

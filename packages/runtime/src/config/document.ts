@@ -29,10 +29,13 @@ export interface SourceDocument {
   locate(path: FieldPath, part?: 'name' | 'value'): Position;
 }
 
-/** Reads YAML 1.2, of which JSON is a part. Problems are all syntax errors, double fields included. */
+/** Reads YAML 1.2, of which JSON is a part. Problems are the first syntax error, or all double fields. */
 export function parseDocument(
   text: string,
 ): { ok: true; document: SourceDocument } | { ok: false; problems: Problem[] } {
+  if (text.includes('\0')) {
+    return { ok: false, problems: [{ line: 1, column: 1, message: 'the file is not text' }] };
+  }
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, version: '1.2' });
   const position = (offset: number): Position => {
@@ -42,9 +45,14 @@ export function parseDocument(
   if (!Array.isArray(documents) || documents.length === 0) {
     return { ok: false, problems: [{ line: 1, column: 1, message: 'the file is empty' }] };
   }
-  const problems = documents.flatMap((d) =>
-    [...d.errors, ...d.warnings].map((e) => ({ ...position(e.pos[0]), message: e.message })),
-  );
+  const found = documents.flatMap((d) => [...d.errors, ...d.warnings]);
+  const broken = found.find(({ code }) => code !== 'DUPLICATE_KEY');
+  if (broken) {
+    // Those after it are about a text that was never meant.
+    const message = `this is neither JSON nor YAML: ${broken.message}`;
+    return { ok: false, problems: [{ ...position(broken.pos[0]), message }] };
+  }
+  const problems = found.map((e) => ({ ...position(e.pos[0]), message: e.message }));
   const second = documents[1];
   if (second)
     problems.push({ ...position(second.range[0]), message: 'a second document; there must be one' });

@@ -63,9 +63,16 @@ metrics:
 
 test.each([
   ['', ['1:1 : the file is empty']],
+  ['a: {{: [\nb: }', [expect.stringMatching(/^2:1 : this is neither JSON nor YAML: /)]],
+  ['\0', ['1:1 : the file is not text']],
   ['a: 1\na: 2\n', ['2:1 : Map keys must be unique']],
   [`${minimal}---\n{}\n`, ['6:1 : a second document; there must be one']],
-  ['a: [1', ['1:6 : Flow sequence in block collection must be sufficiently indented and end with a ]']],
+  [
+    'a: [1',
+    [
+      '1:6 : this is neither JSON nor YAML: Flow sequence in block collection must be sufficiently indented and end with a ]',
+    ],
+  ],
   ['- 1', ['1:1 (top): must be a group of fields, but is a list']],
 ])('%j is refused', (text, expected) => {
   expect(issues(text)).toEqual(expected);

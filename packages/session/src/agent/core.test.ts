@@ -1,18 +1,7 @@
 import { type Grant, wireError } from '@ztna/wire';
 import { describe, expect, it } from 'vitest';
 import { agentId, connectorId, identityOf, intermediateId, subjectOf } from '../../test/simulation/names.ts';
-import {
-  grantFor,
-  LOCAL,
-  makePlane,
-  NOW,
-  outputs,
-  PEER_HELLO,
-  RELAY,
-  relayId,
-  UID,
-  WEB,
-} from '../../test/testing.ts';
+import { grantFor, greet, LOCAL, makePlane, NOW, offered, outputs, UID, WEB } from '../../test/testing.ts';
 import type { ConnectionKey, FlowKey } from '../types.ts';
 import { AgentCore } from './core.ts';
 import type { AgentOutput } from './io.ts';
@@ -226,23 +215,11 @@ function makeCore(config: ConstructorParameters<typeof AgentCore>[1] = {}, plane
 function arrange() {
   const plane = makePlane();
   const core = makeCore({}, plane);
-  const connection = 1 as ConnectionKey;
-  core.handleInput({ type: 'outer-connected', connection, identity: RELAY }, NOW);
-  core.handleInput({ type: 'message', connection, message: PEER_HELLO }, NOW);
+  greet(core);
   core.handleInput({ type: 'flow-requested', flow: FLOW, service: WEB, transport: 'tcp', port: 80 }, NOW);
   outputs(core);
   const offer = (change: Partial<Grant>, peer = 'near') => {
-    const grant = grantFor(plane, change);
-    const message = {
-      type: 'sessionOffer',
-      requestId: 1,
-      sessionUid: UID,
-      relayId: relayId(7),
-      peer: connectorId(peer),
-      grant,
-      attach: false,
-    } as const;
-    core.handleInput({ type: 'message', connection, message }, NOW);
+    core.handleInput(offered({ peer: connectorId(peer), grant: grantFor(plane, change) }), NOW);
   };
   return { core, offer };
 }

@@ -3,21 +3,19 @@ import { describe, expect, it } from 'vitest';
 import { identityOf } from '../../test/simulation/names.ts';
 import {
   allOutputs,
+  CONNECTION,
   grantFor,
+  greet,
   LOCAL,
   makePlane,
   NOW,
+  offered,
   outputs,
-  PEER_HELLO,
-  RELAY,
-  relayId,
   UID,
   WEB,
 } from '../../test/testing.ts';
-import type { ConnectionKey, FlowKey } from '../types.ts';
+import type { FlowKey } from '../types.ts';
 import { AgentCore } from './core.ts';
-
-const CONNECTION = 1 as ConnectionKey;
 
 describe('direct paths of an agent', () => {
   it('tells the policy once the session is up, and again only when a snapshot changed it', () => {
@@ -116,16 +114,10 @@ function arrange(direct: DirectPaths) {
     ...{ random: () => 0.5, verifyGrant: plane.verify },
   });
   core.handleInput({ type: 'snapshot', snapshot: snapshot(plane, direct) }, NOW);
-  core.handleInput({ type: 'outer-connected', connection: CONNECTION, identity: RELAY }, NOW);
-  core.handleInput({ type: 'message', connection: CONNECTION, message: PEER_HELLO }, NOW);
+  greet(core);
   want(core, 1);
-  const grant = grantFor(plane);
   const peer = identityOf('connector', 'near');
-  const offer = { requestId: 1, sessionUid: UID, relayId: relayId(7), peer: peer.id, grant, attach: false };
-  core.handleInput(
-    { type: 'message', connection: CONNECTION, message: { type: 'sessionOffer', ...offer } },
-    NOW,
-  );
+  core.handleInput(offered({ peer: peer.id, grant: grantFor(plane) }), NOW);
   core.handleInput({ type: 'inner-connected', session: UID, identity: peer }, NOW);
   return { core, plane };
 }

@@ -2,13 +2,15 @@ import { type Grant, type SessionUid, wireError } from '@ztna/wire';
 import { describe, expect, it } from 'vitest';
 import { agentId, connectorId, identityOf, intermediateId, subjectOf } from '../../test/simulation/names.ts';
 import {
+  CONNECTION,
   grantFor,
+  greet,
   LOCAL,
   makePlane,
   NOW,
+  offered,
   outputs,
   PEER_HELLO,
-  RELAY,
   relayId,
   UID,
   WEB,
@@ -17,7 +19,6 @@ import type { ConnectionKey, FlowKey, PeerIdentity } from '../types.ts';
 import { ConnectorCore } from './core.ts';
 import type { FlowRequest } from './io.ts';
 
-const CONNECTION = 1 as ConnectionKey;
 const FLOW = 9 as FlowKey;
 const LAPTOP = identityOf('agent', 'laptop');
 
@@ -283,23 +284,14 @@ function arrange(config: ConstructorParameters<typeof ConnectorCore>[1] = {}, na
     config,
   );
   core.handleInput({ type: 'snapshot', snapshot: plane.forConnector(name) }, NOW);
-  core.handleInput({ type: 'outer-connected', connection: CONNECTION, identity: RELAY }, NOW);
-  core.handleInput({ type: 'message', connection: CONNECTION, message: PEER_HELLO }, NOW);
+  greet(core);
   expect(outputs(core).at(-1)).toMatchObject({
     message: { type: 'register', services: plane.layout.connectors[name] },
   });
   const offer = (change: Partial<Grant> = {}, peer = LAPTOP.id, attach = false, id = 7) => {
     const grant = grantFor(plane, { connector: connectorId(name), ...change });
-    const message = {
-      type: 'sessionOffer',
-      requestId: 0,
-      sessionUid: change.sessionUid ?? UID,
-      relayId: relayId(id),
-      peer,
-      grant,
-      attach,
-    } as const;
-    core.handleInput({ type: 'message', connection: CONNECTION, message }, NOW);
+    const { sessionUid = UID } = change;
+    core.handleInput(offered({ requestId: 0, sessionUid, relayId: relayId(id), peer, grant, attach }), NOW);
   };
   const open = (change: Partial<FlowRequest> = {}, key: number = FLOW, session = UID) => {
     const request: FlowRequest = {

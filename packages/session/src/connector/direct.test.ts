@@ -4,20 +4,18 @@ import { identityOf, subjectOf } from '../../test/simulation/names.ts';
 import {
   allOutputs,
   grantFor,
+  greet,
   LOCAL,
   makePlane,
   NOW,
+  offered,
   outputs,
-  PEER_HELLO,
-  RELAY,
-  relayId,
   UID,
   WEB,
 } from '../../test/testing.ts';
-import type { ConnectionKey, FlowKey } from '../types.ts';
+import type { FlowKey } from '../types.ts';
 import { ConnectorCore } from './core.ts';
 
-const CONNECTION = 1 as ConnectionKey;
 const LAPTOP = identityOf('agent', 'laptop');
 
 describe('direct paths of a connector', () => {
@@ -103,11 +101,8 @@ function arrange(direct: DirectPaths) {
     ...{ random: () => 0.5, verifyGrant: plane.verify },
   });
   core.handleInput({ type: 'snapshot', snapshot: snapshot(plane, direct) }, NOW);
-  core.handleInput({ type: 'outer-connected', connection: CONNECTION, identity: RELAY }, NOW);
-  core.handleInput({ type: 'message', connection: CONNECTION, message: PEER_HELLO }, NOW);
-  const offer = { requestId: 0, sessionUid: UID, relayId: relayId(7), peer: LAPTOP.id, attach: false };
-  const message = { type: 'sessionOffer', ...offer, grant: grantFor(plane) } as const;
-  core.handleInput({ type: 'message', connection: CONNECTION, message }, NOW);
+  greet(core);
+  core.handleInput(offered({ requestId: 0, peer: LAPTOP.id, grant: grantFor(plane) }), NOW);
   core.handleInput({ type: 'inner-connected', session: UID, identity: LAPTOP }, NOW);
   return { core, plane };
 }

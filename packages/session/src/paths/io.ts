@@ -130,8 +130,10 @@ export type PathReason =
   /** No NAT on at least one side, and yet nothing came through. */
   | 'udp-blocked'
   | 'probe-timed-out'
-  /** There is a direct path, and the relay is better. */
+  /** There is a direct path, and the relay is better. Of agents. */
   | 'worse-than-relay'
+  /** There is a direct path, and the agent keeps to the relay. Of connectors, which follow. */
+  | 'agent-decides'
   /** The direct path died or lost too much, lately or again and again. */
   | 'unstable'
   /** Neither the relay nor a direct path. */

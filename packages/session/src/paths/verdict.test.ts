@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { agent, direct, eth, REMOTE } from './testing.ts';
+import { agent, direct, eth, REMOTE, SETTINGS, Side } from './testing.ts';
 
 describe('the verdict on a session that stays relayed', () => {
   const one = { i1: '198.51.100.20:5000' };
@@ -45,6 +45,19 @@ describe('the verdict on a session that stays relayed', () => {
     alone.take({ type: 'local', addresses: [eth('192.168.7.20')], port: 5000 });
     alone.wait(6_000);
     expect(alone.verdict()).toMatchObject({ reason: 'no-peer-candidates' });
+  });
+
+  it('names the agent at a connector that has a direct path and is not told to use it', () => {
+    const side = new Side('connector', 'allow', SETTINGS);
+    side.take({ type: 'local', addresses: [eth('203.0.113.5')], port: 4433 });
+    side.take({ type: 'path-opened', path: 1, remote: '192.0.2.20:5000' });
+    side.sample({ 0: { rtt: 40 }, 1: { rtt: 10 } });
+    expect(side.verdict()).toMatchObject({ path: 'relayed', reason: 'starting' });
+    side.wait(6_000);
+    expect(side.verdict()).toMatchObject({ path: 'relayed', reason: 'agent-decides' });
+    expect(side.verdict().remedy).toMatch(/the agent, which decides.*`ztna status` on its machine/);
+    side.take({ type: 'path-status', path: 1, backup: false });
+    expect(side.verdict()).toMatchObject({ path: 'direct' });
   });
 
   it('is told when it changes, not for every figure', () => {

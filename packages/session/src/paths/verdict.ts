@@ -58,6 +58,7 @@ function whyNotDirect(state: PathState, now: number): PathReason {
   const living = state.living();
   if (living.length > 0) {
     if (living.every((path) => state.hold.isHeld(path.remote, now))) return 'unstable';
+    if (side === 'connector') return isNew ? 'starting' : 'agent-decides';
     return living.some(({ quality }) => quality.rttMs !== undefined) ? 'worse-than-relay' : 'starting';
   }
   if (state.hold.isTroubled(now)) return 'unstable';
@@ -86,6 +87,8 @@ const REMEDIES: Readonly<Record<Exclude<PathReason, 'udp-blocked' | 'probe-timed
     'Both sides are behind a NAT that gives every destination another port. One open UDP port helps: forward one to the connector and announce it in its direct.addresses, let its router map one (direct.portMapping), or give both sides IPv6.',
   'worse-than-relay':
     'A direct path is there, but slower or losing more than the relay. Nothing to do; it is watched.',
+  'agent-decides':
+    'A direct path is there, and the agent, which decides, uses the relay. Look at the reason in `ztna status` on its machine.',
   unstable:
     'The direct path broke or lost packets lately. It is tried again by itself, at growing intervals.',
   'no-path': 'Neither an intermediate nor the other side is reached: check the network of this machine.',

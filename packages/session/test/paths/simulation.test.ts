@@ -41,7 +41,7 @@ const COVERED = [
     (cause) => `path_switch/${cause}`,
   ),
   ...['candidates', 'schedule', 'network', 'lost'].map((cause) => `path_probe/${cause}`),
-  ...['direct', 'starting', 'worse-than-relay', 'unstable', 'probe-timed-out'].map(
+  ...['direct', 'starting', 'worse-than-relay', 'agent-decides', 'unstable', 'probe-timed-out'].map(
     (r) => `path_verdict/${r}`,
   ),
   'path_closed/dead',
