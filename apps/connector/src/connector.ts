@@ -1,4 +1,5 @@
 import {
+  type Answering,
   bindEndpoint,
   Component,
   type ConnectorReport,
@@ -124,8 +125,9 @@ class RunningConnector implements Connector {
     this.#outages = new Outages(
       log,
       UNREACHABLE,
-      async ([to, ...more]) =>
-        (to && this.#links.rejection(to.name)) ?? (await whyUnreachable(to ? [to, ...more] : [])),
+      async (tried) =>
+        tried.map(({ name }) => this.#links.rejection(name)).find((problem) => problem !== undefined) ??
+        (await whyUnreachable(tried, () => this.#answering())),
     );
     this.#links = new OuterLinks({
       endpoint: this.#endpoint,
@@ -231,6 +233,10 @@ class RunningConnector implements Connector {
     this.#shell.close();
     await this.#operations?.close();
     await this.#endpoint.close({ code: wireErrorNumber('going-away'), reason: 'the connector stops' });
+  }
+
+  async #answering(): Promise<Answering> {
+    return { sessions: await this.#direct.answering(), intermediates: this.#links.answering };
   }
 
   #makeInner(input: (input: ConnectorInput) => void): InnerSessions {

@@ -21,6 +21,7 @@ export { gaugePaths, observeCore, shared } from './metrics.ts';
 export { Outages } from './outages.ts';
 export { OuterLinks, type OuterLinksOptions } from './outer-links.ts';
 export {
+  type Answering,
   hasRoute,
   lookUp,
   noRoute,

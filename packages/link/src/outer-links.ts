@@ -88,9 +88,13 @@ export class OuterLinks {
     return this.#links.get(key)?.connection;
   }
 
-  /** Whether an intermediate has let this peer in and answers. */
+  /** How many intermediates have let this peer in and answer. */
+  get answering(): number {
+    return [...this.#links.values()].filter((link) => stateOf(link) === 'connected').length;
+  }
+
   get usable(): boolean {
-    return [...this.#links.values()].some((link) => stateOf(link) === 'connected');
+    return this.answering > 0;
   }
 
   /** The intermediates to which there are connections, or attempts. */

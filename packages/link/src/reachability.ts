@@ -5,27 +5,37 @@ import { type Resolver, resolveHost, systemResolver } from './resolve.ts';
 import type { Problem } from './status.ts';
 
 /** Why no intermediate answers. */
-export type UnreachableCode = 'name-unresolved' | 'no-route' | 'udp-blocked';
+export type UnreachableCode = 'name-unresolved' | 'no-route' | 'udp-blocked' | 'intermediate-silent';
 export type Unreachable = Problem & { readonly code: UnreachableCode };
 
+/** Who answers over UDP, while an intermediate does not: then UDP as such is not blocked. */
+export interface Answering {
+  readonly intermediates: number;
+  /** On a direct path. */
+  readonly sessions: number;
+}
+
+const NOBODY: Answering = { intermediates: 0, sessions: 0 };
 /** A resolver that takes longer is as good as none, ms. */
 const RESOLVE_MS = 1_500;
 
 /**
  * Finds out why nothing came of connecting to these intermediates: their names, the way to them, or what is on the way.
- * Sends nothing. Takes at most two seconds.
+ * Sends nothing but what `answering` does. Takes at most two seconds.
  */
 export async function whyUnreachable(
   entries: readonly IntermediateEntry[],
+  answering: () => Promise<Answering> = async () => NOBODY,
   resolver: Resolver = systemResolver,
 ): Promise<Unreachable> {
   const places = entries.flatMap(({ addresses }) => addresses);
-  const found = await Promise.all(places.map((place) => lookUp(place, resolver)));
+  const lookingUp = Promise.all(places.map((place) => lookUp(place, resolver)));
+  const [found, others] = await Promise.all([lookingUp, answering()]);
   const known = found.flat();
   if (known.length === 0) return unresolved(places);
   const routes = await Promise.all(known.map(hasRoute));
   const routed = known.filter((_, index) => routes[index]);
-  return routed.length === 0 ? noRoute(known) : silent(routed);
+  return routed.length === 0 ? noRoute(known) : silent(routed, others);
 }
 
 /** Whether the system knows a way to an address: it would choose one now, without sending anything. */
@@ -68,13 +78,29 @@ export function noRoute(places: readonly HostPort[]): Unreachable {
   };
 }
 
-export function silent(places: readonly HostPort[]): Unreachable {
+/** `answering`: who else is heard at the same time. */
+export function silent(places: readonly HostPort[], answering: Answering = NOBODY): Unreachable {
+  const message = `no answer over UDP from the intermediate (${list(places)})`;
+  const { intermediates, sessions } = answering;
+  if (intermediates + sessions > 0) {
+    const others = [count(intermediates, 'other intermediate'), count(sessions, 'direct session')];
+    return {
+      code: 'intermediate-silent',
+      message: `${message}, while UDP works: ${others.flat().join(', ')}`,
+      remedy:
+        'look whether the intermediate runs, and whether a firewall lets UDP to that address through; sessions on direct paths go on meanwhile, new ones need an intermediate',
+    };
+  }
   return {
     code: 'udp-blocked',
-    message: `no answer over UDP from the intermediate (${list(places)})`,
+    message,
     remedy:
       'let UDP to that address through every firewall on the way; if others reach it neither, look whether the intermediate runs',
   };
+}
+
+function count(number: number, what: string): string[] {
+  return number === 0 ? [] : [`${number} ${what}${number === 1 ? ' answers' : 's answer'}`];
 }
 
 function list(places: readonly HostPort[]): string {

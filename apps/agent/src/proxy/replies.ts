@@ -29,6 +29,7 @@ const REPLIES: Readonly<Record<string, ProxyReply>> = {
   'name-unresolved': { socks: REPLY.networkUnreachable, http: 504 },
   'no-route': { socks: REPLY.networkUnreachable, http: 504 },
   'udp-blocked': { socks: REPLY.networkUnreachable, http: 504 },
+  'intermediate-silent': { socks: REPLY.networkUnreachable, http: 504 },
   'handshake-failed': { socks: REPLY.networkUnreachable, http: 504 },
   timeout: { socks: REPLY.networkUnreachable, http: 504 },
   limit: { socks: REPLY.generalFailure, http: 503 },

@@ -115,6 +115,16 @@ describe('a session', () => {
     expect((await s.pair.relayed()) - before).toBeGreaterThan(500);
   });
 
+  test('counts as answering as long as it has a direct path', async () => {
+    await using s = await session();
+    s.start(ALLOW, ALLOW);
+    expect(await s.agent.paths.answering()).toBe(0);
+    await s.isDirect();
+    expect(await s.agent.paths.answering()).toBe(1);
+    await s.pair.connector.endpoint.close();
+    await expect.poll(() => s.agent.paths.answering(), { timeout: 20_000 }).toBe(0);
+  });
+
   test('without carrier and without direct path has none, and gets the relay back', async () => {
     await using s = await session();
     s.start(DENY, DENY);
