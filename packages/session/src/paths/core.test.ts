@@ -78,6 +78,40 @@ describe('a session', () => {
     expect(side.current).toBe(2);
   });
 
+  it('leaves IPv4 for IPv6 that came later and is alike by its least RTT, once that lasted for 5 s', () => {
+    for (const [least, wanted] of [
+      [12, 2],
+      [30, 1],
+    ] as const) {
+      const side = direct();
+      side.take({ type: 'path-opened', path: 2, remote: REMOTE6 });
+      for (let second = 0; second < 6; second++) {
+        side.sample({ 0: { rtt: 40 }, 1: { rtt: 10 }, 2: { rtt: 90, min: least } });
+        expect(side.current).toBe(1);
+        side.wait(999);
+      }
+      side.sample({ 0: { rtt: 40 }, 1: { rtt: 10 }, 2: { rtt: 90, min: least } });
+      expect(side.current).toBe(wanted);
+    }
+  });
+
+  it('does not come back to IPv6 that was slower in use', () => {
+    const side = direct();
+    side.take({ type: 'path-opened', path: 2, remote: REMOTE6 });
+    const seconds = (count: number, rtt6: number) => {
+      for (let second = 0; second < count; second++) {
+        side.sample({ 0: { rtt: 40 }, 1: { rtt: 10 }, 2: { rtt: rtt6, min: 10 } });
+        side.wait(1_000);
+      }
+    };
+    seconds(7, 10);
+    expect(side.current).toBe(2);
+    seconds(7, 30);
+    expect(side.current).toBe(1);
+    seconds(30, 12);
+    expect(side.current).toBe(1);
+  });
+
   it('does not go on the ground of one old sample', () => {
     const side = direct();
     side.take({ type: 'path-opened', path: 2, remote: REMOTE6 });
@@ -88,7 +122,7 @@ describe('a session', () => {
 
   it('stays when the other is better by less, or not all the time', () => {
     const side = direct();
-    side.take({ type: 'path-opened', path: 2, remote: REMOTE6 });
+    side.take({ type: 'path-opened', path: 2, remote: '203.0.113.6:4433' });
     for (let second = 0; second < 30; second++) {
       side.sample({ 0: { rtt: 40 }, 1: { rtt: 20 }, 2: { rtt: second % 4 === 3 ? 18 : 10 } });
       side.wait(1_000);
