@@ -1,0 +1,31 @@
+import { expect } from 'vitest';
+import { scenario, startDirect, usual } from '../lab/index.ts';
+
+// The relay loses as much: nothing is gained by going there, and it is tried once at most.
+for (const lossPercent of [1, 5, 10]) {
+  scenario(
+    `direct-loss-access: an access link that loses ${lossPercent} % of all packets under a direct session`,
+    usual(),
+    async (lab) => {
+      const { agent, tcp, udp, alive } = await startDirect(lab);
+
+      const before = agent.now();
+      await lab.impair('home', { lossPercent });
+      if (lossPercent > 5) await agent.becomes('server', 'relayed', before);
+      const down = await agent.fetch('server', '/bytes/1000000');
+      const gaps = await alive();
+      const lost = await lab.lost('home');
+      const { path } = await agent.session('server');
+      const { 'path_switch.lossy': left = 0 } = (await agent.status()).events;
+
+      const figures = `1 MB in ${Math.round(down.totalMs)} ms over ${path?.path}, ${JSON.stringify(gaps)}`;
+      console.log(`access link with a loss of ${lossPercent} %: ${figures}, left ${left} times`);
+      expect(Math.min(lost.up, lost.down)).toBeGreaterThan(0);
+      expect(down).toMatchObject({ exit: 0, bytes: 1_000_000 });
+      for (const echo of [tcp, udp]) expect((await echo.stats()).ended).toBeUndefined();
+      if (lossPercent < 5) expect([path?.path, left]).toEqual(['direct', 0]);
+      if (lossPercent > 5) expect(left).toBe(1);
+      expect(left).toBeLessThanOrEqual(1);
+    },
+  );
+}
