@@ -182,8 +182,9 @@ export class OuterLinks {
       input({ type: `outer-${type}`, connection: key });
     };
     void connection.closed.then((info) => {
-      onObserved?.(identity.id, this.#observedElsewhere(link));
+      // First it is no longer in use: whoever is told may ask it anew.
       this.#lose(link, closeReason(info), peerCode(info));
+      onObserved?.(identity.id, this.#observedElsewhere(link));
     });
     connection.accept();
     const stream = connection.openBi();

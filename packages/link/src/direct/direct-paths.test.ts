@@ -227,6 +227,9 @@ describe('all sessions of a component', () => {
     expect(s.agent.asked()).toBe(1);
     s.agent.paths.setObserved('spiffe://i', '127.0.0.9:2');
     expect(s.agent.asked()).toBe(2);
+    // With two connections to intermediates at first, there may have been nobody to ask.
+    s.agent.paths.setObserved('spiffe://i', undefined);
+    expect(s.agent.asked()).toBe(3);
   });
 
   test('are told how others see the socket, and that they agree', async () => {

@@ -113,7 +113,7 @@ export class DirectPaths implements AsyncDisposable {
   setObserved(by: string, address: string | undefined): void {
     const isNews = this.#observed.get(by) !== address;
     this.setSecondObserved(by, address);
-    if (isNews && address !== undefined && this.#isWanted) this.#options.askSecondObserver?.();
+    if (isNews && this.#isWanted) this.#options.askSecondObserver?.();
   }
 
   /** As `setObserved`, for an intermediate that was asked for nothing else. */

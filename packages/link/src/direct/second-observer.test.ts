@@ -49,6 +49,16 @@ test('with one intermediate alone nobody is asked', async () => {
   expect(seen).toEqual([]);
 });
 
+test('one that is not in use any more is asked at once, if nobody could be asked before', async () => {
+  const [one, two] = [await intermediate('one'), await intermediate('two')];
+  const used = [one.entry.id, two.entry.id];
+  const { observer, seen, agent } = await start([one.entry, two.entry], used);
+  observer.ask();
+  used.pop();
+  observer.ask();
+  await expect.poll(() => seen).toEqual([[two.entry.id, agent.localAddress]]);
+});
+
 test('is asked at most each 30 s, however often that is wanted; the last wish is not forgotten', async () => {
   const [one, two] = [await intermediate('one'), await intermediate('two')];
   const { observer, seen, time } = await start([one.entry, two.entry], [one.entry.id]);
