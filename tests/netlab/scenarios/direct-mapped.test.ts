@@ -2,9 +2,8 @@ import { expect } from 'vitest';
 import { access, type Network, scenario, startUsual, usual } from '../lab/index.ts';
 
 const kinds = {
-  PCP: { host: 'server', mapsPorts: 'pcp' },
-  UPnP: { host: 'server', mapsPorts: 'upnp' },
-  'PCP, at the agent': { host: 'laptop', mapsPorts: 'pcp' },
+  'PCP, at the connector': { host: 'server', mapsPorts: 'pcp' },
+  'UPnP, at the agent': { host: 'laptop', mapsPorts: 'upnp' },
 } as const satisfies Record<string, { host: string; mapsPorts: Network['mapsPorts'] }>;
 
 for (const [name, { host, mapsPorts }] of Object.entries(kinds)) {

@@ -94,7 +94,7 @@ test('another intermediate in its place is not believed', async () => {
   const { observer, seen } = await start([entry], []);
   observer.ask();
   await expect.poll(() => seen).toEqual([[two.entry.id, undefined]]);
-  expect(impostor.closed).toMatchObject([{ code: wireErrorNumber('not-authorized') }]);
+  await expect.poll(() => impostor.closed).toMatchObject([{ code: wireErrorNumber('not-authorized') }]);
 });
 
 test('one whose certificate is refused is not believed', async () => {
