@@ -2,6 +2,7 @@
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 import { rules } from './build.ts';
+import { upnpPort } from './nat.ts';
 import type { LabProcess } from './process.ts';
 import { type Space, tools } from './space.ts';
 import type { MappingProtocol } from './topology.ts';
@@ -38,9 +39,6 @@ export async function startGateway(
   await daemon.logged(({ text }) => `${text}`.includes(last), { what: 'ready' });
   return daemon;
 }
-
-/** Port of its UPnP server on the router. */
-export const upnpPort = 5_000;
 
 function settings(protocol: MappingProtocol): string {
   return [

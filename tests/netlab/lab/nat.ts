@@ -3,8 +3,10 @@
 // per destination with `fully-random`. Endpoint-independent and address-dependent filtering are made by learning:
 // each packet that goes out notes "outer port → inner address and port" in a map, by which unasked packets from
 // outside are sent in; for address-dependent filtering only from addresses that the outer port has sent to.
-import { upnpPort } from './gateway.ts';
 import type { Lan } from './plan.ts';
+
+/** Where a router that maps ports serves UPnP, on its inner side. */
+export const upnpPort = 5_000;
 
 /** Ports that mappings of a generation come from; the first one keeps the inner port where it can. */
 function ports(generation: number): string {
