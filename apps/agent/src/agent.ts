@@ -1,5 +1,6 @@
 import {
   type AgentReport,
+  type Answering,
   bindEndpoint,
   Component,
   commonStatus,
@@ -111,7 +112,9 @@ class RunningAgent implements Agent {
     this.log = log;
     this.observer = new Observer(
       log,
-      async (tried, losses) => this.#rejection(tried) ?? (await whyUnreachable(tried, losses)),
+      async (tried, losses) =>
+        this.#rejection(tried) ??
+        (await whyUnreachable(tried, losses, { answering: () => this.#answering() })),
     );
     this.#component = Component.load('agent', config, this.#clock.now());
     const { direct } = config;
@@ -226,6 +229,10 @@ class RunningAgent implements Agent {
   [Symbol.asyncDispose](): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
+  }
+
+  async #answering(): Promise<Answering> {
+    return { sessions: await this.#direct.answering(), intermediates: this.#links.answering };
   }
 
   #rejection(tried: readonly IntermediateEntry[]): Problem | undefined {

@@ -1,4 +1,5 @@
 import {
+  type Answering,
   bindEndpoint,
   Component,
   type ConnectorReport,
@@ -129,7 +130,7 @@ class RunningConnector implements Connector {
       UNREACHABLE,
       async (tried, losses) =>
         tried.map(({ name }) => this.#links.rejection(name)).find((problem) => problem !== undefined) ??
-        (await whyUnreachable(tried, losses)),
+        (await whyUnreachable(tried, losses, { answering: () => this.#answering() })),
     );
     this.#links = new OuterLinks({
       endpoint: this.#endpoint,
@@ -241,6 +242,10 @@ class RunningConnector implements Connector {
     this.#shell.close();
     await this.#operations?.close();
     await this.#endpoint.close({ code: wireErrorNumber('going-away'), reason: 'the connector stops' });
+  }
+
+  async #answering(): Promise<Answering> {
+    return { sessions: await this.#direct.answering(), intermediates: this.#links.answering };
   }
 
   #makeInner(input: (input: ConnectorInput) => void): InnerSessions {

@@ -21,11 +21,13 @@ export { gaugePaths, observeCore, shared } from './metrics.ts';
 export { Outages } from './outages.ts';
 export { OuterLinks, type OuterLinksOptions } from './outer-links.ts';
 export {
+  type Answering,
   hasRoute,
   isRefused,
   type Loss,
   lookUp,
   noRoute,
+  silent,
   type Unreachable,
   type UnreachableCode,
   unresolved,

@@ -88,9 +88,13 @@ export class OuterLinks {
     return this.#links.get(key)?.connection;
   }
 
-  /** Whether an intermediate has let this peer in and answers. */
+  /** How many intermediates have let this peer in and answer. */
+  get answering(): number {
+    return [...this.#links.values()].filter((link) => stateOf(link) === 'connected').length;
+  }
+
   get usable(): boolean {
-    return [...this.#links.values()].some((link) => stateOf(link) === 'connected');
+    return this.answering > 0;
   }
 
   /** The intermediates to which there are connections, or attempts. */
@@ -178,8 +182,9 @@ export class OuterLinks {
       input({ type: `outer-${type}`, connection: key });
     };
     void connection.closed.then((info) => {
-      onObserved?.(identity.id, this.#observedElsewhere(link));
+      // First it is no longer in use: whoever is told may ask it anew.
       this.#lose(link, closeReason(info), peerCode(info));
+      onObserved?.(identity.id, this.#observedElsewhere(link));
     });
     connection.accept();
     const stream = connection.openBi();

@@ -2,12 +2,12 @@ import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import type { IntermediateEntry } from '@ztna/wire';
 import { expect, test } from 'vitest';
-import { type Loss, whyUnreachable } from './reachability.ts';
+import { type Answering, type Loss, whyUnreachable } from './reachability.ts';
 
 test('a name that nobody knows', async () => {
-  const unknown = await whyUnreachable([at('relay.test', 4433)], NONE, () =>
-    Promise.reject(new Error('ENOTFOUND')),
-  );
+  const unknown = await whyUnreachable([at('relay.test', 4433)], NONE, {
+    resolver: () => Promise.reject(new Error('ENOTFOUND')),
+  });
   expect(unknown).toMatchObject({
     code: 'name-unresolved',
     message: expect.stringContaining('relay.test:4433'),
@@ -15,22 +15,26 @@ test('a name that nobody knows', async () => {
 });
 
 test('a resolver that does not answer is waited for a moment only', async () => {
-  const silent = await whyUnreachable([at('relay.test', 4433)], NONE, () => new Promise(() => {}));
+  const silent = await whyUnreachable([at('relay.test', 4433)], NONE, {
+    resolver: () => new Promise(() => {}),
+  });
   expect(silent.code).toBe('name-unresolved');
 });
 
 test('an address without a route', async () => {
   // Class E (RFC 1112 §4): the system refuses it, whatever its routes are.
-  const none = await whyUnreachable([at('relay.test', 4433)], NONE, async () => ['255.255.255.255']);
+  const none = await whyUnreachable([at('relay.test', 4433)], NONE, {
+    resolver: async () => ['255.255.255.255'],
+  });
   expect(none).toMatchObject({ code: 'no-route', message: expect.stringContaining('255.255.255.255:4433') });
 });
 
 test('an address with a route that is silent, with a remedy', async () => {
   await using silent = createSocket('udp4');
   const port = await bound(silent);
-  const blocked = await whyUnreachable([at('no.test', 1), at('127.0.0.1', port)], NONE, () =>
-    Promise.reject(new Error('x')),
-  );
+  const blocked = await whyUnreachable([at('no.test', 1), at('127.0.0.1', port)], NONE, {
+    resolver: () => Promise.reject(new Error('x')),
+  });
   expect(blocked).toMatchObject({
     ...{ code: 'udp-blocked', message: expect.stringContaining(`(127.0.0.1:${port})`) },
     remedy: expect.stringContaining('UDP'),
@@ -72,6 +76,20 @@ test('a silent one that was connected before names that, not this network first'
     ...{ code: 'udp-blocked', message: expect.stringContaining('connected until 2026-03-01T12:00:00.000Z') },
     remedy: expect.stringMatching(/^look whether the intermediate and its machine run/),
   });
+});
+
+test('an intermediate that is silent while others answer is not UDP that is blocked', async () => {
+  await using silent = createSocket('udp4');
+  const entry = at('127.0.0.1', await bound(silent));
+  const why = (answering: Answering) => whyUnreachable([entry], NONE, { answering: async () => answering });
+  expect(await why({ intermediates: 0, sessions: 2 })).toMatchObject({
+    ...{ code: 'intermediate-silent', remedy: expect.stringContaining('sessions on direct paths go on') },
+    message: expect.stringMatching(/\), while UDP works: 2 direct sessions answer$/),
+  });
+  expect(await why({ intermediates: 1, sessions: 1 })).toMatchObject({
+    message: expect.stringMatching(/: 1 other intermediate answers, 1 direct session answers$/),
+  });
+  expect(await why({ intermediates: 0, sessions: 0 })).toMatchObject({ code: 'udp-blocked' });
 });
 
 const NONE = new Map();

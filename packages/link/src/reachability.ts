@@ -10,7 +10,8 @@ export type UnreachableCode =
   | 'no-route'
   | 'intermediate-stopped'
   | 'not-listening'
-  | 'udp-blocked';
+  | 'udp-blocked'
+  | 'intermediate-silent';
 export type Unreachable = Problem & { readonly code: UnreachableCode };
 
 /** How a connection to an intermediate ended that had worked. */
@@ -22,11 +23,25 @@ export interface Loss {
   readonly stopped: boolean;
 }
 
+/** Who answers over UDP, while an intermediate does not: then UDP as such is not blocked. */
+export interface Answering {
+  readonly intermediates: number;
+  /** On a direct path. */
+  readonly sessions: number;
+}
+
+/** Whom to ask besides the network. */
+export interface Asked {
+  readonly answering?: () => Promise<Answering>;
+  readonly resolver?: Resolver;
+}
+
 interface Place {
   readonly address: HostPort;
   readonly loss?: Loss | undefined;
 }
 
+const NOBODY: Answering = { intermediates: 0, sessions: 0 };
 /** A resolver that takes longer is as good as none, ms. */
 const RESOLVE_MS = 1_500;
 /** Time for the machine of the intermediate to say that nothing listens there, ms. */
@@ -34,14 +49,15 @@ const REFUSED_MS = 500;
 
 /**
  * Finds out why nothing came of connecting to these intermediates: their names, the way to them, the intermediates, or
- * what is on the way. Sends one byte to each address. Takes at most three seconds. `losses`: by name, how connections
- * ended that there were before.
+ * what is on the way. Sends one byte to each address, and what `answering` does. Takes at most three seconds. `losses`: by
+ * name, how connections ended that there were before.
  */
 export async function whyUnreachable(
   entries: readonly IntermediateEntry[],
   losses: ReadonlyMap<string, Loss> = new Map(),
-  resolver: Resolver = systemResolver,
+  { answering = async () => NOBODY, resolver = systemResolver }: Asked = {},
 ): Promise<Unreachable> {
+  const others = answering();
   const places = entries.flatMap(({ name, addresses }) => addresses.map((place) => ({ name, place })));
   const found = await Promise.all(
     places.map(async ({ name, place }) =>
@@ -52,16 +68,23 @@ export async function whyUnreachable(
   if (known.length === 0) return unresolved(places.map(({ place }) => place));
   const routes = await Promise.all(known.map(({ address }) => hasRoute(address)));
   const routed = known.filter((_, index) => routes[index]);
-  return routed.length === 0 ? noRoute(known.map(({ address }) => address)) : whySilent(routed);
+  if (routed.length === 0) return noRoute(known.map(({ address }) => address));
+  return whySilent(routed, await others);
 }
 
-/** Why nobody answers at addresses to which there is a route, as far as that can be known from here. */
-export async function whySilent(places: readonly Place[]): Promise<Unreachable> {
+/**
+ * Why nobody answers at addresses to which there is a route, as far as that can be known from here. `answering`: who else
+ * is heard at the same time.
+ */
+export async function whySilent(
+  places: readonly Place[],
+  answering: Answering = NOBODY,
+): Promise<Unreachable> {
   const [first] = places;
   if (first?.loss && places.every(({ loss }) => loss?.stopped)) return stopped(places, first.loss);
   const refused = await Promise.all(places.map(({ address, loss }) => loss?.stopped || isRefused(address)));
   const quiet = places.filter((_, index) => !refused[index]);
-  return quiet.length === 0 ? notListening(places) : silent(quiet);
+  return quiet.length === 0 ? notListening(places) : silent(quiet, answering);
 }
 
 /** Whether the machine at an address says that nothing listens there: ICMP port unreachable. */
@@ -137,15 +160,29 @@ function notListening(places: readonly Place[]): Unreachable {
   };
 }
 
-function silent(places: readonly Place[]): Unreachable {
+export function silent(places: readonly Place[], { intermediates, sessions }: Answering): Unreachable {
   const last = places.flatMap(({ loss }) => loss ?? []).toSorted((a, b) => b.atMs - a.atMs)[0];
+  const message = `no answer over UDP from the intermediate (${listOf(places)})${last ? `, which was connected until ${instant(last.atMs)}` : ''}`;
+  if (intermediates + sessions > 0) {
+    const others = [count(intermediates, 'other intermediate'), count(sessions, 'direct session')];
+    return {
+      code: 'intermediate-silent',
+      message: `${message}, while UDP works: ${others.flat().join(', ')}`,
+      remedy:
+        'look whether the intermediate runs, and whether a firewall lets UDP to that address through; sessions on direct paths go on meanwhile, new ones need an intermediate',
+    };
+  }
   return {
     code: 'udp-blocked',
-    message: `no answer over UDP from the intermediate (${listOf(places)})${last ? `, which was connected until ${instant(last.atMs)}` : ''}`,
+    message,
     remedy: last
       ? 'look whether the intermediate and its machine run; if others reach it, look what became of UDP on the way: firewalls, this network'
       : 'let UDP to that address through every firewall on the way; if others reach it neither, look whether the intermediate runs',
   };
+}
+
+function count(number: number, what: string): string[] {
+  return number === 0 ? [] : [`${number} ${what}${number === 1 ? ' answers' : 's answer'}`];
 }
 
 function listOf(places: readonly Place[]): string {

@@ -1,5 +1,6 @@
 import { Bridge } from './bridge.ts';
 import { buildScript, isSilent, outerAddress, routesOf, rules } from './build.ts';
+import { startGateway } from './gateway.ts';
 import { drop, type Impairment, impairment } from './impair.ts';
 import { routerRules } from './nat.ts';
 import { type Attachment, internet, type Plan, planOf } from './plan.ts';
@@ -22,6 +23,9 @@ export async function startLab(topology: Topology, options: LabOptions = {}): Pr
   const lab = new Lab(plan, space, options);
   starting.use(lab);
   for (const attachment of plan.attachments) await lab.begin(attachment);
+  for (const { name, network } of plan.lans) {
+    if (network.mapsPorts) await startGateway(space, name, network.mapsPorts);
+  }
   starting.move();
   return lab;
 }

@@ -5,6 +5,9 @@
 // outside are sent in; for address-dependent filtering only from addresses that the outer port has sent to.
 import type { Lan } from './plan.ts';
 
+/** Where a router that maps ports serves UPnP, on its inner side. */
+export const upnpPort = 5_000;
+
 /** Ports that mappings of a generation come from; the first one keeps the inner port where it can. */
 function ports(generation: number): string {
   if (generation === 0) return '';
@@ -82,7 +85,7 @@ function translation({ network, ipv4 }: Lan, outer: string, generation: number):
 }
 
 function filter({ network, ipv6 }: Lan): string[] {
-  const { translation: kind, firewall, udpBlocked } = network;
+  const { translation: kind, firewall, udpBlocked, mapsPorts } = network;
   const known = 'ct state established,related accept';
   const translated = kind !== 'none';
   return [
@@ -101,8 +104,14 @@ function filter({ network, ipv6 }: Lan): string[] {
       'meta nfproto ipv6 iifname "wan" meta l4proto != icmpv6 counter drop',
     ),
     '  }',
-    // A packet that nobody asked for must leave no entry behind: it would take the port from the answer to it.
     '  chain input { type filter hook input priority 0; policy accept;',
+    // Asked for a mapping: `gateway.ts`.
+    ...when(
+      mapsPorts !== undefined,
+      'iifname "lan" udp dport { 1900, 5351 } accept',
+      `iifname "lan" tcp dport ${upnpPort} accept`,
+    ),
+    // A packet that nobody asked for must leave no entry behind: it would take the port from the answer to it.
     `    ${known}`,
     '    meta l4proto { tcp, udp } counter drop',
     '  }',

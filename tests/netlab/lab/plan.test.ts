@@ -12,7 +12,7 @@ test('hosts of a translated network have private addresses, its router a public 
   });
 
   expect(attachments.map(({ node, ipv4 }) => [node, ipv4?.address, ipv4?.gateway])).toEqual([
-    ['home', '203.0.113.6', '203.0.113.5'],
+    ['home', '44.0.113.6', '44.0.113.5'],
     ['laptop', '192.168.1.10', '192.168.1.1'],
   ]);
 });

@@ -51,6 +51,11 @@ export interface Plan {
   readonly usesBlackHole: boolean;
 }
 
+/**
+ * Links of the internet. No range for documentation, as everything else that is public here: programs that map ports
+ * give none on such an address. Nobody outside is reached or meant, for no lab has a way out.
+ */
+const internetPrefix = '44.0.113.';
 const maxPublicLans = 15;
 const maxPublicLinks = 62;
 
@@ -151,7 +156,7 @@ function publicLink(number: number): { ipv4: Subnet; ipv6: Subnet } {
   const base = 4 * (number + 1);
   const prefix = `2001:db8:0:${number + 1}::`;
   return {
-    ipv4: { address: `203.0.113.${base + 2}`, gateway: `203.0.113.${base + 1}`, bits: 30 },
+    ipv4: { address: `${internetPrefix}${base + 2}`, gateway: `${internetPrefix}${base + 1}`, bits: 30 },
     ipv6: { address: `${prefix}2`, gateway: `${prefix}1`, bits: 64 },
   };
 }

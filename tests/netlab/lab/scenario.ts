@@ -1,4 +1,5 @@
 import { onTestFailed, test } from 'vitest';
+import { gatewayObstacle } from './gateway.ts';
 import { type Lab, startLab } from './lab.ts';
 import { Space } from './space.ts';
 import type { Topology } from './topology.ts';
@@ -34,7 +35,8 @@ export function scenario(
 ): void {
   test(name, { timeout: keeps ? 0 : timeoutMs }, async (context) => {
     obstacle ??= findObstacle();
-    const reason = await obstacle;
+    const maps = Object.values(topology.networks ?? {}).some(({ mapsPorts }) => mapsPorts !== undefined);
+    const reason = (await obstacle) ?? (maps ? await gatewayObstacle() : undefined);
     if (reason !== undefined) context.skip(reason);
     await using lab = await startLab(topology);
     onTestFailed(() => console.error(lab.tellers.map((tell) => tell()).join('\n')));

@@ -7,7 +7,8 @@ import { LabProcess, type ProcessOptions, patienceMs } from './process.ts';
 export type SpaceMode = 'root' | 'user';
 
 const run = promisify(execFile);
-const tools = `${process.env.PATH}:/usr/sbin:/sbin`;
+/** Where programs are looked for. */
+export const tools = `${process.env.PATH}:/usr/sbin:/sbin`;
 
 /**
  * Namespaces of our own: a process and mount namespace in which network namespaces have names that nobody else

@@ -30,6 +30,9 @@ export interface Link {
   readonly bundles?: boolean;
 }
 
+/** By which a router maps ports on request: PCP with NAT-PMP, or UPnP Internet Gateway Device. */
+export type MappingProtocol = 'pcp' | 'upnp';
+
 /** A local network with its router. */
 export interface Network {
   readonly translation: Translation;
@@ -37,6 +40,8 @@ export interface Network {
   readonly firewall?: boolean;
   /** Hosts of the network reach each other through the router's outer address. */
   readonly hairpin?: boolean;
+  /** The router maps ports on request. `rebind` does not touch these. */
+  readonly mapsPorts?: MappingProtocol;
   /** No UDP passes. */
   readonly udpBlocked?: boolean;
   /** IPv6 is never translated; `ipv6` and `dual` have a stateful firewall for it unless `firewall` is false. */

@@ -1,4 +1,5 @@
 // Every kind of access of an agent with every kind of access of a connector, in one lab.
+import { expect } from 'vitest';
 import { type AccessKind, type Agent, access, accessKinds, scenario, startZtna } from '../lab/index.ts';
 
 const kinds = accessKinds.filter((kind) => kind !== 'udp-blocked');
@@ -44,6 +45,10 @@ scenario('matrix: every kind of access reaches every other', topology, async (la
   }
 
   console.log(table(rows));
+  const cells = [...rows].flatMap(([kind, row]) =>
+    row.map(({ path }, i) => `${kind} to ${kinds[i]}: ${path}`),
+  );
+  expect(cells.filter((cell) => cell.includes('failed'))).toEqual([]);
 });
 
 /** Time in which a direct path is there, or does not come at all. */

@@ -18,6 +18,8 @@ scenario(
     const another = await agent.echo('server', 'tcp');
     await another.alive();
     await silent;
+    const warning = await agent.process.logged(({ level }) => level === 'warn', { what: 'warning' });
+    const { problems } = await agent.status();
     const long = await alive();
     expect(page).toMatchObject({ exit: 0, bytes: 1_000_000 });
 
@@ -35,6 +37,9 @@ scenario(
     await agent.becomes('server', 'relayed', before);
     const over = await alive();
 
+    const cause = expect.stringMatching(/while UDP works: 1 direct session answers$/);
+    expect(warning).toMatchObject({ code: 'intermediate-silent', cause });
+    expect(problems).toMatchObject([{ code: 'intermediate-silent', message: cause }]);
     const figures = { without, long, again, over, page: Math.round(page.totalMs) };
     console.log(`relays die under a direct session: ${JSON.stringify(figures)}`);
     for (const { tcpMs, udpMs } of [without, long, again]) {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { checkClock, checkNat } from './network.ts';
+import { checkClock, checkNat, checkUdp } from './network.ts';
 import type { ProbeResult } from './probe.ts';
 
 test.each<[string, readonly string[], string, string]>([
@@ -28,6 +28,16 @@ test.each<[readonly number[], string, string]>([
 test('a clock says in which direction', () => {
   expect(checkClock([90_000]).message).toBe("90 s behind the intermediate's");
   expect(checkClock([-90_000]).message).toBe("90 s ahead of the intermediate's");
+});
+
+test('UDP is blocked when nobody answers, and not when only one intermediate does not', () => {
+  const problem = { code: 'udp-blocked', message: 'no answer', remedy: 'open it' };
+  const silent: ProbeResult = { intermediate: 'i2', addresses: [], problem };
+  expect(checkUdp([silent])(silent)).toMatchObject({ status: 'fail', code: 'udp-blocked' });
+  expect(checkUdp([answered('192.0.2.9:1'), silent])(silent)).toMatchObject({
+    ...{ status: 'warn', code: 'intermediate-silent' },
+    message: expect.stringContaining('1 other intermediate answers'),
+  });
 });
 
 function answered(observed: string): ProbeResult {

@@ -1,4 +1,4 @@
-import type { ComponentStatus } from '@ztna/link';
+import { type ComponentStatus, silent } from '@ztna/link';
 import { parseAddress } from '@ztna/runtime';
 import type { AgentConfig } from '@ztna/runtime/config';
 import type { IntermediateEntry } from '@ztna/wire';
@@ -62,12 +62,17 @@ function checkNames(tried: readonly IntermediateEntry[], results: readonly Probe
   return lost.length === results.length ? fail('name', finding) : warn('name', finding);
 }
 
-function checkUdp(all: readonly ProbeResult[]) {
-  const someAnswer = all.some((r) => 'answer' in r);
+/** `all` are the intermediates that were tried: while one of them answers, UDP is not blocked. */
+export function checkUdp(all: readonly ProbeResult[]) {
+  const intermediates = all.filter((r) => 'answer' in r).length;
+  const someAnswer = intermediates > 0;
   return (result: ProbeResult): Check => {
     const { intermediate } = result;
     if ('problem' in result) {
-      const { code, message, remedy } = result.problem;
+      const isSilent = result.problem.code === 'udp-blocked';
+      const places = result.addresses.map((address) => ({ address }));
+      const problem = isSilent ? silent(places, { intermediates, sessions: 0 }) : result.problem;
+      const { code, message, remedy } = problem;
       const finding = { code, message: `${intermediate}: ${message}`, remedy };
       if (code === 'name-unresolved')
         return skip('udp', `${intermediate}: needs a name that can be resolved`);

@@ -31,6 +31,7 @@ const REPLIES: Readonly<Record<string, ProxyReply>> = {
   'intermediate-stopped': { socks: REPLY.networkUnreachable, http: 504 },
   'not-listening': { socks: REPLY.networkUnreachable, http: 504 },
   'udp-blocked': { socks: REPLY.networkUnreachable, http: 504 },
+  'intermediate-silent': { socks: REPLY.networkUnreachable, http: 504 },
   'handshake-failed': { socks: REPLY.networkUnreachable, http: 504 },
   timeout: { socks: REPLY.networkUnreachable, http: 504 },
   limit: { socks: REPLY.generalFailure, http: 503 },

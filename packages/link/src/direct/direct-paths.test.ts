@@ -130,6 +130,16 @@ describe('a session', () => {
     expect((await s.pair.relayed()) - before).toBeGreaterThan(500);
   });
 
+  test('counts as answering as long as it has a direct path', async () => {
+    await using s = await session();
+    s.start(ALLOW, ALLOW);
+    expect(await s.agent.paths.answering()).toBe(0);
+    await s.isDirect();
+    expect(await s.agent.paths.answering()).toBe(1);
+    await s.pair.connector.endpoint.close();
+    await expect.poll(() => s.agent.paths.answering(), { timeout: 20_000 }).toBe(0);
+  });
+
   test('without carrier and without direct path has none, and gets the relay back', async () => {
     await using s = await session();
     s.start(DENY, DENY);
@@ -232,6 +242,9 @@ describe('all sessions of a component', () => {
     expect(s.agent.asked()).toBe(1);
     s.agent.paths.setObserved('spiffe://i', '127.0.0.9:2');
     expect(s.agent.asked()).toBe(2);
+    // With two connections to intermediates at first, there may have been nobody to ask.
+    s.agent.paths.setObserved('spiffe://i', undefined);
+    expect(s.agent.asked()).toBe(3);
   });
 
   test('are told how others see the socket, and that they agree', async () => {

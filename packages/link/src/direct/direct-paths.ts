@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection, DirectOptions, Endpoint } from '@ztna/quic';
 import type { Clock, Logger } from '@ztna/runtime';
 import {
@@ -41,6 +42,9 @@ export interface DirectPathsOptions {
   /** Tests. */
   readonly portMapping?: PortMappingOptions['test'];
 }
+
+/** A direct path that does not answer within this is known to be dead, unless it is very long, ms. */
+const ANSWER_MS = 1_500;
 
 /** Direct paths of all sessions of a component: what all share is told to each. */
 export class DirectPaths implements AsyncDisposable {
@@ -113,7 +117,7 @@ export class DirectPaths implements AsyncDisposable {
   setObserved(by: string, address: string | undefined): void {
     const isNews = this.#observed.get(by) !== address;
     this.setSecondObserved(by, address);
-    if (isNews && address !== undefined && this.#isWanted) this.#options.askSecondObserver?.();
+    if (isNews && this.#isWanted) this.#options.askSecondObserver?.();
   }
 
   /** As `setObserved`, for an intermediate that was asked for nothing else. */
@@ -134,6 +138,16 @@ export class DirectPaths implements AsyncDisposable {
   /** Of all sessions that are up. */
   verdicts(): PathVerdict[] {
     return [...this.#sessions.values()].map((paths) => paths.verdict());
+  }
+
+  /** How many sessions are on a direct path that answers. A path at rest may have died unnoticed: all are asked, which takes a moment. */
+  async answering(): Promise<number> {
+    const direct = () => [...this.#sessions.values()].filter((paths) => paths.verdict().path === 'direct');
+    const before = direct();
+    if (before.length === 0) return 0;
+    for (const paths of before) paths.ask();
+    await sleep(ANSWER_MS, undefined, { ref: false });
+    return direct().filter((paths) => before.includes(paths)).length;
   }
 
   /** Deletes the port mapping, within a second. */

@@ -49,6 +49,16 @@ test('with one intermediate alone nobody is asked', async () => {
   expect(seen).toEqual([]);
 });
 
+test('one that is not in use any more is asked at once, if nobody could be asked before', async () => {
+  const [one, two] = [await intermediate('one'), await intermediate('two')];
+  const used = [one.entry.id, two.entry.id];
+  const { observer, seen, agent } = await start([one.entry, two.entry], used);
+  observer.ask();
+  used.pop();
+  observer.ask();
+  await expect.poll(() => seen).toEqual([[two.entry.id, agent.localAddress]]);
+});
+
 test('is asked at most each 30 s, however often that is wanted; the last wish is not forgotten', async () => {
   const [one, two] = [await intermediate('one'), await intermediate('two')];
   const { observer, seen, time } = await start([one.entry, two.entry], [one.entry.id]);
@@ -84,7 +94,7 @@ test('another intermediate in its place is not believed', async () => {
   const { observer, seen } = await start([entry], []);
   observer.ask();
   await expect.poll(() => seen).toEqual([[two.entry.id, undefined]]);
-  expect(impostor.closed).toMatchObject([{ code: wireErrorNumber('not-authorized') }]);
+  await expect.poll(() => impostor.closed).toMatchObject([{ code: wireErrorNumber('not-authorized') }]);
 });
 
 test('one whose certificate is refused is not believed', async () => {

@@ -69,12 +69,18 @@ export class SecondObserver implements Disposable {
     const others = intermediates().filter(({ id }) => !used.includes(id));
     const to = others[this.#turn++ % others.length];
     const before = this.#last?.by;
-    this.#last = { at: clock.now(), by: undefined };
-    const address = to && (await this.#observe(to));
-    if (this.#stop.signal.aborted) return;
     // What another one saw last time may be of another network by now.
-    if (before !== undefined && before !== to?.id && !inUse().includes(before)) onObserved(before, undefined);
-    if (!to || inUse().includes(to.id)) return;
+    const forget = () => {
+      if (before === undefined || before === to?.id || inUse().includes(before)) return;
+      onObserved(before, undefined);
+    };
+    // Not a question: the next one need not wait.
+    if (!to) return forget();
+    this.#last = { at: clock.now(), by: undefined };
+    const address = await this.#observe(to);
+    if (this.#stop.signal.aborted) return;
+    forget();
+    if (inUse().includes(to.id)) return;
     if (address !== undefined) this.#last.by = to.id;
     log.debug({ intermediate: to.name, answered: address !== undefined }, 'asked a second observer');
     onObserved(to.id, address);

@@ -89,6 +89,11 @@ export class SessionPaths {
     });
   }
 
+  /** Has the other side answer on every path: one that has died is found out. */
+  ask(): void {
+    this.#connection.ping();
+  }
+
   verdict(): PathVerdict {
     return this.#core.verdict();
   }

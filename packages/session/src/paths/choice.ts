@@ -7,6 +7,7 @@ export interface Switch {
   readonly cause:
     | 'direct'
     | 'faster'
+    | 'ipv6'
     | 'worse'
     | 'lossy'
     | 'died'
@@ -18,6 +19,8 @@ export interface Switch {
 }
 
 const MINUTE = 60_000;
+
+type Measured = Pick<Quality, 'rttMs'>;
 
 /** What to use instead of the current path; undefined to stay. */
 export function choose(state: PathState, now: number): Switch | undefined {
@@ -102,7 +105,8 @@ function improve(
     const best = bestOf(state, clean);
     if (best) return { path: best.id, cause: 'lossy', forced: false };
   }
-  const found = clearlyBetter(state, direct, others, now);
+  const better = clearlyBetter(state, direct, others, now);
+  const found = better ?? likeIpv6(state, direct, others, now);
   if (found === undefined) {
     state.better = undefined;
     return undefined;
@@ -111,6 +115,7 @@ function improve(
   if (state.better?.path !== found) state.better = { path: found, since: now, round: rounds };
   const lasted = now - state.better.since >= tuning.betterForMs;
   if (!lasted || rounds - state.better.round < tuning.betterSamples || !hasSwitches) return undefined;
+  if (better === undefined) return { path: found, cause: 'ipv6', forced: false };
   return { path: found, cause: found === RELAY ? 'worse' : 'faster', forced: false };
 }
 
@@ -135,6 +140,28 @@ function clearlyBetter(
   return bestOf(state, found)?.id ?? ids[0];
 }
 
+/**
+ * An IPv6 path that the IPv4 one in use is not clearly better than: it came later, or it would have been taken at once.
+ * Judged by the least RTT, as a path at rest is; so one that was slower in use is not taken again.
+ */
+function likeIpv6(
+  state: PathState,
+  direct: DirectPath,
+  others: readonly DirectPath[],
+  now: number,
+): number | undefined {
+  if (direct.family === 6) return undefined;
+  const least = ({ quality }: DirectPath) => ({ rttMs: quality.minRttMs });
+  const alike = others.filter(
+    (path) =>
+      path.family === 6 &&
+      !path.wasSlower &&
+      isTakeable(state, path, now) &&
+      !isClearlyBetter(state, least(direct), least(path)),
+  );
+  return bestOf(state, alike)?.id;
+}
+
 /** Whether a direct path is good enough to be taken while the relay works. */
 function isTakeable(state: PathState, { quality }: DirectPath, now: number): boolean {
   const { relay } = state;
@@ -152,7 +179,7 @@ function takeLimit({ relay, tuning }: PathState): number {
   return (relay.quality.rttMs ?? Infinity) * tuning.takeFactor + tuning.takeMarginMs;
 }
 
-function isClearlyBetter({ tuning }: PathState, a: Quality, b: Quality): boolean {
+function isClearlyBetter({ tuning }: PathState, a: Measured, b: Measured): boolean {
   if (a.rttMs === undefined || b.rttMs === undefined) return false;
   return a.rttMs <= b.rttMs * (1 - tuning.betterShare) && b.rttMs - a.rttMs >= tuning.betterMs;
 }

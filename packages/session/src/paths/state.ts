@@ -29,6 +29,8 @@ export interface DirectPath {
   readonly openedAt: number;
   quality: Quality;
   deadSince: number | undefined;
+  /** It was left for one that was clearly better. */
+  wasSlower: boolean;
   /** Connector: the number of the agent's order to use it; undefined: it is a backup. */
   inUse: number | undefined;
 }

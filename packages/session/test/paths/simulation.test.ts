@@ -37,7 +37,7 @@ describe('two sides between which anything may happen', () => {
 
 /** What the operations must bring about, or the simulation would show nothing. */
 const COVERED = [
-  ...['direct', 'faster', 'worse', 'lossy', 'died', 'relay-lost', 'followed'].map(
+  ...['direct', 'faster', 'ipv6', 'worse', 'lossy', 'died', 'relay-lost', 'followed'].map(
     (cause) => `path_switch/${cause}`,
   ),
   ...['candidates', 'schedule', 'network', 'lost'].map((cause) => `path_probe/${cause}`),
