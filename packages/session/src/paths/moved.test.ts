@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { PathInput } from './io.ts';
-import { agent, direct, eth, policy, REMOTE, REMOTE6, ready, SETTINGS, Side } from './testing.ts';
+import { direct, eth, REMOTE, ready, SETTINGS, Side } from './testing.ts';
 
 describe('a path whose other side sends from another address', () => {
   const moved = (path: number, remote: string) => ({ type: 'path-moved', path, remote }) as const;
