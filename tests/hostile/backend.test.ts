@@ -29,8 +29,8 @@ beforeAll(async () => {
   });
   const who = { agents: ['mallory'] };
   await arena.publish({
-    services: [...services, service('spring', spring), service('slam', slam)],
-    policies: [...policies, { name: 'odd', who, services: ['spring', 'slam'] }],
+    services: [...services, service('pour', spring), service('slam', slam)],
+    policies: [...policies, { name: 'odd', who, services: ['pour', 'slam'] }],
   });
   mallory = arena.agentOf(arena.mallory);
 });
@@ -52,7 +52,7 @@ test('a backend that takes connections and never answers holds its own flows, an
 
 test('a backend that sends without end to somebody who does not read is held back', async () => {
   const rest = await openFlows();
-  const flows = await open('spring');
+  const flows = await open('pour');
   let last = -1;
   const isStill = () => {
     const before = last;

@@ -18,6 +18,8 @@ use ztna_quic::tls::{TlsIdentity, TlsMaterial};
 const WHOLE: u8 = 0x2e;
 const FRAGMENT: u8 = 0x2d;
 pub(crate) const PREFIX: usize = 2;
+/// An answer that takes longer is lost.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 pub(crate) struct Link {
     handle: Arc<Handle>,
@@ -156,14 +158,19 @@ impl Link {
         first.send_next();
         *lock() = Some(first);
         let (mut seen, mut lost) = (0, 0);
+        let mut since = Instant::now();
         while seen < wanted {
-            std::thread::park_timeout(Duration::from_millis(200));
+            // Also ends when something else happens on the connection.
+            std::thread::park_timeout(PATIENCE);
             if let Some(p) = &mut *lock() {
-                if p.times.total() == seen {
+                if p.times.total() != seen {
+                    seen = p.times.total();
+                    since = Instant::now();
+                } else if since.elapsed() >= PATIENCE {
                     lost += 1;
+                    since = Instant::now();
                     p.send_next();
                 }
-                seen = p.times.total();
             }
             if lost > 20 {
                 return Err("nothing comes back".into());
