@@ -82,7 +82,7 @@ test('a backend that resets at once ends each flow with a reset, is counted, and
   expect(all.reduce((sum, [, n]) => sum + n, 0)).toBe(FLOWS);
   const records = arena.stack.logs.entries
     .slice(logged)
-    .filter(({ msg, service }) => msg === 'flow' && service === 'slam');
+    .filter(({ event, service }) => event === 'flow.ended' && service === 'slam');
   expect(records).toHaveLength(FLOWS);
   await arena.unharmed();
 });

@@ -37,9 +37,13 @@ scenario(
     await agent.becomes('server', 'relayed', before);
     const over = await alive();
 
-    const cause = expect.stringMatching(/^nothing listens at the address of the intermediate/);
-    expect(warning).toMatchObject({ code: 'not-listening', cause });
-    expect(problems).toMatchObject([{ code: 'not-listening', message: cause }]);
+    // Their machines say so, but Linux says it once a second only, and not to each question.
+    const cause = expect.stringMatching(
+      /^nothing listens at the address of the intermediate|while UDP works: 1 direct session answers$/,
+    );
+    const code = expect.stringMatching(/^(not-listening|intermediate-silent)$/);
+    expect(warning).toMatchObject({ code, cause });
+    expect(problems).toMatchObject([{ code, message: cause }]);
     const figures = { without, long, again, over, page: Math.round(page.totalMs) };
     console.log(`relays die under a direct session: ${JSON.stringify(figures)}`);
     for (const { tcpMs, udpMs } of [without, long, again]) {
