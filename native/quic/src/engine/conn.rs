@@ -1,9 +1,11 @@
 //! State kept beside each QUIC connection.
 
+use super::configure::DATAGRAM_SEND_BUFFER;
 use super::paths::Paths;
 use super::types::{FramePrefix, Id};
 use super::under_way::Origin;
 use crate::fairqueue::FairQueue;
+use bytes::Bytes;
 use noq_proto as q;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
@@ -27,6 +29,9 @@ pub(crate) struct Routes {
     lengths: Vec<usize>,
 }
 
+/// Bytes handed to noq ahead of congestion control; more would only queue where nothing is fair.
+const AHEAD: usize = 32 << 10;
+const _: () = assert!(AHEAD < DATAGRAM_SEND_BUFFER);
 /// Longest prefix that a route may have.
 pub(crate) const MAX_PREFIX: usize = 15;
 
@@ -168,6 +173,9 @@ pub(crate) struct Conn {
     /// When a rate limit lets the next datagram of `queue` go.
     pub(crate) queue_timer: Option<Instant>,
     pub(crate) max_datagram: usize,
+    /// The largest datagram that noq may hold, and whether it holds empty ones that made others go.
+    ahead_largest: usize,
+    fillers: bool,
     pub(crate) reported_max_datagram: usize,
     /// Inner connections that wait until `queue` has room.
     pub(crate) waiters: Vec<Id>,
@@ -208,6 +216,8 @@ impl Conn {
             queue: FairQueue::new(Default::default()),
             queue_timer: None,
             max_datagram: 0,
+            ahead_largest: 0,
+            fillers: false,
             reported_max_datagram: 0,
             waiters: Vec::new(),
             last_path: None,
@@ -254,6 +264,57 @@ impl Conn {
 
     pub(crate) fn rtt(&self) -> Duration {
         self.q.paths().into_iter().filter_map(|p| self.q.rtt(p)).min().unwrap_or(Duration::from_millis(333))
+    }
+
+    /// Moves queued datagrams into noq, up to what may be ahead.
+    pub(crate) fn fill_datagrams(&mut self, now: Instant) {
+        self.free_datagrams();
+        while self.ahead() < AHEAD {
+            let Some((_, frame)) = self.queue.dequeue(now) else { return };
+            let size = frame.len();
+            match self.q.datagrams().send(frame, false) {
+                Ok(()) => {}
+                Err(q::SendDatagramError::TooLarge) => {
+                    self.drops.too_large += 1;
+                    continue;
+                }
+                Err(q::SendDatagramError::Blocked(frame)) if self.fillers => {
+                    let _ = self.q.datagrams().send(frame, true);
+                }
+                Err(_) => {
+                    self.drops.refused += 1;
+                    continue;
+                }
+            }
+            self.datagrams_sent += 1;
+            self.ahead_largest = self.ahead_largest.max(size);
+        }
+    }
+
+    /// noq 1.4.0 sends datagrams in order, none while the first does not fit, and keeps that when a path begins anew
+    /// with a smaller MTU: when the peer has moved, or another path is used. Empty ones push it out of the buffer; they
+    /// take two bytes each, once, and no engine hands them on.
+    fn free_datagrams(&mut self) {
+        let ahead = self.ahead();
+        if ahead == 0 {
+            self.ahead_largest = 0;
+        }
+        let largest = self.ahead_largest;
+        if largest == 0 || self.q.datagrams().max_size().is_none_or(|max| largest <= max) {
+            return;
+        }
+        self.drops.too_large += ahead.div_ceil(largest) as u64;
+        for _ in 0..=DATAGRAM_SEND_BUFFER / size_of::<Bytes>() {
+            let _ = self.q.datagrams().send(Bytes::new(), true);
+        }
+        self.ahead_largest = 0;
+        self.fillers = true;
+    }
+
+    /// Bytes of datagrams that noq has not sent yet.
+    fn ahead(&mut self) -> usize {
+        let all = DATAGRAM_SEND_BUFFER - size_of::<Bytes>();
+        all.saturating_sub(self.q.datagrams().send_buffer_space())
     }
 
     pub(crate) fn refresh_max_datagram(&mut self) {

@@ -377,11 +377,11 @@ impl Engine {
                 again = false;
                 break;
             }
-            self.fill_datagrams(id, now);
             let Some(c) = self.conns.get_mut(&id) else {
                 again = false;
                 break;
             };
+            c.fill_datagrams(now);
             buffer.clear();
             let limit = self.udp.batch_limit(c.largest_mtu());
             let Some(t) = c.q.poll_transmit(now, limit, &mut buffer) else {

@@ -1,12 +1,10 @@
 //! Datagrams on the move: forwarding rules, virtual paths, and the fair queue before each connection.
 
-use super::configure::DATAGRAM_SEND_BUFFER;
 use super::conn::{Conn, Route};
 use super::core::{Engine, TimerKey};
 use super::types::{Event, ForwardStats, FramePrefix, Id};
 use crate::fragment::{self, RELAY_PACKET_BIT, Reassembler};
 use bytes::{BufMut, Bytes, BytesMut};
-use noq_proto as q;
 use std::time::{Duration, Instant};
 
 /// QUIC packets up to this size pass whatever the carrier's limit is, in fragments if they must.
@@ -16,8 +14,6 @@ const BASE_PACKET: usize = 1200;
 const SHRINK_GRACE: Duration = Duration::from_secs(3);
 /// Bytes of one virtual path that wait for its carrier before the inner sender is held back.
 const VIRTUAL_BACKLOG: usize = 64 << 10;
-/// Bytes handed to noq ahead of congestion control; more would only queue where nothing is fair.
-const AHEAD: usize = 32 << 10;
 /// Bytes of datagrams that wait for the owner.
 const OWNER_BACKLOG: usize = 8 << 20;
 
@@ -151,6 +147,7 @@ impl Engine {
                     Some((Route::Udp { flow, fragment }, skip)) => {
                         self.deliver_udp(flow, fragment, datagram.slice(skip..), now)
                     }
+                    None if datagram.is_empty() => {}
                     None => for_owner.push(datagram),
                 }
             }
@@ -296,22 +293,6 @@ impl Engine {
         false
     }
 
-    /// Moves queued datagrams into noq, up to what may be ahead.
-    pub(crate) fn fill_datagrams(&mut self, id: Id, now: Instant) {
-        let Some(c) = self.conns.get_mut(&id) else { return };
-        if c.queue.is_empty() {
-            return;
-        }
-        while DATAGRAM_SEND_BUFFER.saturating_sub(c.q.datagrams().send_buffer_space()) < AHEAD {
-            let Some((_, frame)) = c.queue.dequeue(now) else { break };
-            match c.q.datagrams().send(frame, false) {
-                Ok(()) => c.datagrams_sent += 1,
-                Err(q::SendDatagramError::TooLarge) => c.drops.too_large += 1,
-                Err(_) => c.drops.refused += 1,
-            }
-        }
-    }
-
     /// Wakes those who wait for room, and comes back when a rate limit lets the next datagram go.
     pub(crate) fn after_transmit(&mut self, id: Id, now: Instant) {
         let Some(c) = self.conns.get_mut(&id) else { return };
@@ -452,5 +433,3 @@ pub(crate) fn take_packet_id(next: &mut u16, bit: u16) -> u16 {
 fn as_whole(p: &FramePrefix) -> FramePrefix {
     FramePrefix { whole: p.fragment.clone(), fragment: p.fragment.clone() }
 }
-
-const _: () = assert!(AHEAD < DATAGRAM_SEND_BUFFER);

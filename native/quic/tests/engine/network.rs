@@ -210,3 +210,35 @@ fn observed(owner: &mut Owner, conn: Id) -> SocketAddr {
         _ => None,
     })
 }
+
+#[test]
+fn datagrams_that_are_too_large_for_the_network_that_a_client_moved_to_hold_up_no_others() {
+    let pki = Pki::new();
+    let mut server = Owner::start(EndpointOptions {
+        server: Some(server_options(TransportOptions::default())),
+        ..server_endpoint(pki.material("server"))
+    });
+    let mut client = Owner::start(client_endpoint(pki.material("client")));
+    let mut line = Proxy::to(server.address());
+    let link = connect_to(&mut client, &mut server, line.address(), TransportOptions::default());
+    server.wait_for_mtu(link.server, 1_452);
+    // They wait behind a full congestion window.
+    line.pass(true, false);
+    for _ in 0..150 {
+        server.datagram(link.server, vec![1; 1_300]);
+    }
+    server.settle();
+    line.narrow(1_250);
+    line.move_client();
+    line.pass(true, true);
+    client.send(Command::Ping { conn: link.client });
+    let moved =
+        |e: &Event| matches!(e, Event::PeerAddress { conn, .. } if *conn == link.server).then_some(());
+    server.wait_for("the client's move", moved);
+    // Each may be lost; that none arrives is another matter.
+    let sent_and_arrived = |c: &mut Owner| {
+        server.datagram(link.server, vec![2; 100]);
+        c.take_datagrams(link.client).iter().any(|d| d[..] == [2; 100])
+    };
+    client.ask_until("a datagram that fits", sent_and_arrived, |arrived| *arrived);
+}
