@@ -248,7 +248,9 @@ impl Conn {
     /// When to look at the connection again although nothing happens.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
         let stall = self.stall.deadline(|| self.rtt());
-        let paths = self.paths.as_ref().and_then(|p| p.deadline(&self.q));
+        // Nobody tends the paths of a closed one.
+        let open = self.paths.as_ref().filter(|_| !self.closed_reported);
+        let paths = open.and_then(|p| p.deadline(&self.q));
         [self.q.poll_timeout(), stall, paths].into_iter().flatten().min()
     }
 

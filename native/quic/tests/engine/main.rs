@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod closing;
 mod direct;
 mod failover;
 mod forwarding;
