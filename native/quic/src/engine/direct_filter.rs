@@ -12,6 +12,7 @@ use super::core::Engine;
 use super::options::DirectOptions;
 use super::targets::Targets;
 use super::types::Id;
+use super::udp::Udp;
 use noq_proto as q;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -85,11 +86,10 @@ impl Budget {
         from: SocketAddr,
         to: SocketAddr,
     ) {
-        let moved_already = self.moved.iter().any(|m| m.path == path);
-        let open = c.paths();
-        if !moved_already && from.ip() == to.ip() {
+        if !self.doubts(path) && from.ip() == to.ip() {
             return;
         }
+        let open = c.paths();
         self.moved.retain(|m| m.path != path && open.contains(&m.path));
         let mtu_probes = c.path_stats(path).map_or(0, |s| s.sent_plpmtud_probes);
         self.moved.push(Moved { path, to, mtu_probes });
@@ -152,8 +152,8 @@ impl DirectFilter {
     }
 
     /// Whether a packet may leave for there: from where it says, else from where the routes would have it.
-    fn permits_way(&self, bound: Option<SocketAddr>, source: Option<IpAddr>, to: SocketAddr) -> bool {
-        let routed = || bound.and_then(|b| addr::source_of(b.ip(), to));
+    fn permits_way(&self, udp: &Udp, source: Option<IpAddr>, to: SocketAddr) -> bool {
+        let routed = || udp.local_addr().ok().and_then(|bound| addr::source_of(bound.ip(), to));
         self.options.left_out.is_empty() || self.permits_local(source.or_else(routed))
     }
 
@@ -194,8 +194,7 @@ impl Engine {
             return true;
         }
         let reachable = self.udp.is_v6() || to.ip().to_canonical().is_ipv4();
-        let bound = self.udp.local_addr().ok();
-        if !reachable || !filter.permits(to) || !filter.permits_way(bound, t.src_ip, to) {
+        if !reachable || !filter.permits(to) || !filter.permits_way(&self.udp, t.src_ip, to) {
             self.drops.direct_refused += packets as u64;
             return false;
         }

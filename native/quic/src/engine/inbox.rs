@@ -15,7 +15,6 @@ const MAX_WAITING: usize = 1_024;
 const MAX_TOTAL: usize = 8_192;
 /// Dropped at a time from the longest.
 const SHED: usize = 32;
-
 /// With fewer packets than this for each line there is no longest that is worth looking for.
 const SHORT: usize = 8;
 
@@ -100,17 +99,19 @@ impl<T> Inbox<T> {
 
     /// Drops from a line that is long, or from that of `conn` if there is none.
     fn make_room(&mut self, conn: Id) {
-        let average = self.total / self.lines.len().max(1);
-        let length =
-            |lines: &FxHashMap<Id, Line<T>>, id| lines.get(&id).map_or(0, |l: &Line<T>| l.packets.len());
+        let average = self.total / self.lines.len();
         if average < SHORT {
             return self.shed(conn, 1);
         }
-        if length(&self.lines, self.long) < average {
+        if self.length(self.long) < average {
             let longest = self.lines.iter().max_by_key(|(_, l)| l.packets.len());
             self.long = longest.map_or(conn, |(id, _)| *id);
         }
-        self.shed(self.long, SHED.min(length(&self.lines, self.long) / 2));
+        self.shed(self.long, SHED.min(self.length(self.long) / 2));
+    }
+
+    fn length(&self, conn: Id) -> usize {
+        self.lines.get(&conn).map_or(0, |line| line.packets.len())
     }
 
     /// Drops the oldest of a line, which are the least worth.

@@ -42,17 +42,6 @@ pub enum PathChange {
     Moved,
 }
 
-/// Another network ends no path: each shows by itself whether it still leads anywhere. noq asks on all of them at once,
-/// and forgets how often it did in vain.
-#[derive(Debug)]
-pub(crate) struct KeepPaths;
-
-impl q::NetworkChangeHint for KeepPaths {
-    fn is_path_recoverable(&self, _: q::PathId, _: q::FourTuple) -> bool {
-        true
-    }
-}
-
 impl Engine {
     pub(crate) fn path_infos(&mut self, id: Id) -> Vec<PathInfo> {
         let Some(c) = self.conns.get_mut(&id) else { return Vec::new() };

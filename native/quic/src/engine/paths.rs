@@ -5,13 +5,14 @@
 use super::addr;
 use super::core::Engine;
 use super::direct_filter::Budget;
-use super::path_info::{KeepPaths, PathChange, path_number};
+use super::path_info::{PathChange, path_number};
 use super::pulse::{Beat, Pulse};
+use super::roaming::ask_anew;
 use super::types::{Event, Id};
 use super::watch::{Finding, Watch};
 use bytes::Bytes;
 use noq_proto as q;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -142,15 +143,20 @@ impl Paths {
     }
 
     /// Direct paths from addresses that are not ours any more, now dead.
-    pub(super) fn lose_addresses(&mut self, is_ours: impl Fn(IpAddr) -> bool) -> Vec<q::PathId> {
+    pub(super) fn lose_addresses(&mut self) -> Vec<q::PathId> {
         let mut lost = Vec::new();
         for path in self.known.iter_mut().filter(|p| !p.is_virtual()) {
-            if path.network.local_ip().is_some_and(|ip| !is_ours(ip)) {
+            if path.network.local_ip().is_some_and(|ip| !addr::is_ours(ip)) {
                 path.watch.dead = true;
                 lost.push(path.id);
             }
         }
         lost
+    }
+
+    /// Whether a path lives, has answered since it was asked last, and is none of the `dark` ones.
+    fn proven(&self, dark: &[q::PathId]) -> bool {
+        self.known.iter().any(|p| p.watch.is_proven() && !dark.contains(&p.id))
     }
 
     pub(super) fn report_due(&self) -> Option<Instant> {
@@ -354,7 +360,7 @@ impl Engine {
             }
             // A sender with a full congestion window asks nothing before its next probe, which can be seconds away.
             if !changes.is_empty() {
-                c.q.handle_network_change(Some(&KeepPaths), now);
+                ask_anew(&mut c.q, now);
             }
         }
         if ask {
@@ -368,7 +374,9 @@ impl Engine {
             }
         }
         let waits = paths.outage.is_some();
-        over |= waits && self.lives_proven(conn);
+        let dark = if waits { self.dark_paths(conn) } else { Vec::new() };
+        let paths = self.conns.get(&conn).and_then(|c| c.paths.as_deref());
+        over |= waits && paths.is_some_and(|paths| paths.proven(&dark));
         if over || !changes.is_empty() {
             if lost {
                 // Told first, or the owner would move to one of them.
@@ -415,14 +423,14 @@ impl Engine {
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(paths) = c.paths.as_deref_mut() else { return };
         let lives = |p: &&Path| !p.watch.dead && !dark.contains(&p.id);
-        let is_proven = paths.known.iter().filter(lives).any(|p| p.watch.is_proven());
+        let is_proven = paths.proven(&dark);
         match paths.outage {
             None if !is_proven && paths.known.iter().any(|p| p.watch.dead) => paths.outage = Some(now),
             Some(since) if is_proven => {
                 paths.outage = None;
                 if now - since > LONG_OUTAGE {
                     paths.known.iter_mut().filter(|p| p.watch.dead).for_each(|p| p.watch.give_chance(now));
-                    c.q.handle_network_change(Some(&KeepPaths), now);
+                    ask_anew(&mut c.q, now);
                 }
             }
             _ => {}
@@ -442,13 +450,6 @@ impl Engine {
             }
         }
         self.mark(conn);
-    }
-
-    /// Whether a path lives, has answered since it was asked last, and its carrier does.
-    fn lives_proven(&self, conn: Id) -> bool {
-        let dark = self.dark_paths(conn);
-        let paths = self.conns.get(&conn).and_then(|c| c.paths.as_deref());
-        paths.is_some_and(|paths| paths.known.iter().any(|p| p.watch.is_proven() && !dark.contains(&p.id)))
     }
 
     /// Virtual paths whose carrier is gone or stalled.

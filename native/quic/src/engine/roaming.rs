@@ -2,24 +2,32 @@
 
 use super::addr;
 use super::core::Engine;
-use super::path_info::KeepPaths;
 use super::paths::CLOSED_BY_NETWORK;
 use super::types::Id;
 use noq_proto as q;
 use std::time::Instant;
 
+/// Another network ends no path: each shows by itself whether it still leads anywhere.
+#[derive(Debug)]
+struct KeepPaths;
+
+impl q::NetworkChangeHint for KeepPaths {
+    fn is_path_recoverable(&self, _: q::PathId, _: q::FourTuple) -> bool {
+        true
+    }
+}
+
+/// Has noq ask on all paths at once, and forget how often it did in vain.
+pub(super) fn ask_anew(conn: &mut q::Connection, now: Instant) {
+    conn.handle_network_change(Some(&KeepPaths), now);
+}
+
 impl Engine {
     /// The host has other addresses or routes than before.
     pub(crate) fn network_changed(&mut self) {
-        let now = Instant::now();
         let all: Vec<Id> = self.conns.keys().copied().collect();
-        for id in all {
-            self.leave_lost_addresses(id);
-            if let Some(c) = self.conns.get_mut(&id) {
-                c.q.handle_network_change(Some(&KeepPaths), now);
-            }
-            self.mark(id);
-        }
+        all.iter().for_each(|id| self.leave_lost_addresses(*id));
+        self.ask_all_anew(&all);
     }
 
     /// Closes the direct paths whose local address is ours no more.
@@ -27,7 +35,7 @@ impl Engine {
         let now = Instant::now();
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(paths) = c.paths.as_deref_mut() else { return };
-        let lost = paths.lose_addresses(addr::is_ours);
+        let lost = paths.lose_addresses();
         for id in &lost {
             let _ = c.q.close_path(now, *id, q::VarInt::from_u32(CLOSED_BY_NETWORK));
         }
@@ -38,15 +46,19 @@ impl Engine {
 
     /// Another carrier is under a virtual path: what waited for the old one's answers need not wait longer.
     pub(crate) fn carrier_changed(&mut self, path: Id) {
-        let now = Instant::now();
         let remote = addr::virtual_address(path);
         let on_it = |c: &super::conn::Conn| {
             c.paths.is_some() && c.q.network_path(q::PathId::ZERO).is_ok_and(|n| n.remote() == remote)
         };
         let inner: Vec<Id> = self.conns.iter().filter(|(_, c)| on_it(c)).map(|(id, _)| *id).collect();
-        for id in inner {
+        self.ask_all_anew(&inner);
+    }
+
+    fn ask_all_anew(&mut self, conns: &[Id]) {
+        let now = Instant::now();
+        for &id in conns {
             if let Some(c) = self.conns.get_mut(&id) {
-                c.q.handle_network_change(Some(&KeepPaths), now);
+                ask_anew(&mut c.q, now);
             }
             self.mark(id);
         }

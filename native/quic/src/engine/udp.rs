@@ -95,10 +95,11 @@ impl Udp {
     /// Appends what has arrived; true when more may be waiting.
     pub(crate) fn receive(&mut self, out: &mut Vec<Packet>) -> bool {
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
-        // Errors count as well.
-        let mut rounds = 0;
-        while out.len() < MAX_READ && rounds < MAX_READ {
-            rounds += 1;
+        // A round that brings an error brings no packet.
+        for _ in 0..MAX_READ {
+            if out.len() >= MAX_READ {
+                break;
+            }
             let mut chunks = self.buffers.chunks_exact_mut(MAX_DATAGRAM);
             let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
                 std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
