@@ -1,6 +1,5 @@
 import {
   type AgentReport,
-  type Answering,
   bindEndpoint,
   Component,
   commonStatus,
@@ -16,7 +15,7 @@ import {
   type Reloaded,
   Reloader,
   SecondObserver,
-  whyUnreachable,
+  whyNotConnected,
 } from '@ztna/link';
 import type { Endpoint } from '@ztna/quic';
 import { type CoreShell, type Logger, runCore } from '@ztna/runtime';
@@ -28,7 +27,7 @@ import {
   type PathVerdict,
   type PeerIdentity,
 } from '@ztna/session';
-import type { AgentService, IntermediateEntry } from '@ztna/wire';
+import type { AgentService } from '@ztna/wire';
 import type { Flow } from './flows/flow.ts';
 import { FlowTable } from './flows/flow-table.ts';
 import { InnerSessions } from './flows/inner.ts';
@@ -110,11 +109,8 @@ class RunningAgent implements Agent {
   constructor({ config, log }: AgentOptions) {
     this.config = config;
     this.log = log;
-    this.observer = new Observer(
-      log,
-      async (tried, losses) =>
-        this.#rejection(tried) ??
-        (await whyUnreachable(tried, losses, { answering: () => this.#answering() })),
+    this.observer = new Observer(log, (tried, losses) =>
+      whyNotConnected(tried, losses, { links: this.#links, direct: this.#direct }),
     );
     this.#component = Component.load('agent', config, this.#clock.now());
     const { direct } = config;
@@ -229,14 +225,6 @@ class RunningAgent implements Agent {
   [Symbol.asyncDispose](): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
-  }
-
-  async #answering(): Promise<Answering> {
-    return { sessions: await this.#direct.answering(), intermediates: this.#links.answering };
-  }
-
-  #rejection(tried: readonly IntermediateEntry[]): Problem | undefined {
-    return tried.map(({ name }) => this.#links.rejection(name)).find((problem) => problem !== undefined);
   }
 
   async #close(): Promise<void> {

@@ -1,4 +1,4 @@
-import { instant, type Loss, Outages, type Problem, sentenceOf } from '@ztna/link';
+import { type Diagnose, instant, type Loss, Outages, type Problem, sentenceOf } from '@ztna/link';
 import type { Logger } from '@ztna/runtime';
 import type { CountOutput, EventOutput } from '@ztna/session';
 import type { IntermediateEntry } from '@ztna/wire';
@@ -21,7 +21,7 @@ export class Observer {
   #trying: string | undefined;
 
   /** `diagnose` finds out why connecting to these intermediates came to nothing. */
-  constructor(log: Logger, diagnose: ConstructorParameters<typeof Outages>[2]) {
+  constructor(log: Logger, diagnose: Diagnose) {
     this.#log = log;
     this.#outages = new Outages(log, UNREACHABLE, diagnose);
   }
@@ -44,14 +44,10 @@ export class Observer {
   observe(output: EventOutput | CountOutput): void {
     if (output.type === 'count') return this.add(output.metric, output.cause);
     const { level, event, fields } = output;
-    const { intermediate, reason, code } = fields;
+    this.#loss = this.#outages.heed(output) ?? this.#loss;
     if (event === 'intermediate.connected') {
       this.#worked = true;
-      this.#outages.connected(`${intermediate}`);
       this.reached();
-    }
-    if (event === 'intermediate.lost') {
-      this.#loss = this.#outages.lost(`${intermediate}`, `${reason}`, code === undefined ? code : `${code}`);
     }
     if (event === 'intermediate.refused' || event === 'intermediate.wrong-identity') {
       this.#refusal = refusalOf(event, fields);

@@ -1,5 +1,4 @@
 import {
-  type Answering,
   bindEndpoint,
   Component,
   type ConnectorReport,
@@ -17,7 +16,7 @@ import {
   outerClientTransport,
   Reloader,
   SOFTWARE_VERSION,
-  whyUnreachable,
+  whyNotConnected,
 } from '@ztna/link';
 import type { Endpoint, QuicError } from '@ztna/quic';
 import { type CoreShell, type Logger, parseAddress, parseListenAddress, runCore } from '@ztna/runtime';
@@ -125,12 +124,8 @@ class RunningConnector implements Connector {
       timeoutMs: config.dialTimeoutMs,
       ownPorts: () => this.#ownPorts(),
     });
-    this.#outages = new Outages(
-      log,
-      UNREACHABLE,
-      async (tried, losses) =>
-        tried.map(({ name }) => this.#links.rejection(name)).find((problem) => problem !== undefined) ??
-        (await whyUnreachable(tried, losses, { answering: () => this.#answering() })),
+    this.#outages = new Outages(log, UNREACHABLE, (tried, losses) =>
+      whyNotConnected(tried, losses, { links: this.#links, direct: this.#direct }),
     );
     this.#links = new OuterLinks({
       endpoint: this.#endpoint,
@@ -244,10 +239,6 @@ class RunningConnector implements Connector {
     await this.#endpoint.close({ code: wireErrorNumber('going-away'), reason: 'the connector stops' });
   }
 
-  async #answering(): Promise<Answering> {
-    return { sessions: await this.#direct.answering(), intermediates: this.#links.answering };
-  }
-
   #makeInner(input: (input: ConnectorInput) => void): InnerSessions {
     const unclaimed = this.#metrics.counter({
       name: 'unclaimed_datagrams_total',
@@ -320,16 +311,11 @@ class RunningConnector implements Connector {
     }
   }
 
-  #watchOutages({ event, fields }: EventOutput): void {
-    const { reason, code } = fields;
+  #watchOutages(output: EventOutput): void {
+    const { event, fields } = output;
     const name = String(fields.intermediate);
-    if (event === 'intermediate.connected') {
-      this.#outages.connected(name);
-      this.#outages.over(name);
-    }
-    if (event === 'intermediate.lost') {
-      this.#outages.lost(name, String(reason), code === undefined ? code : String(code));
-    }
+    this.#outages.heed(output);
+    if (event === 'intermediate.connected') this.#outages.over(name);
     if (event === 'intermediate.refused') this.#outages.refused(name);
   }
 

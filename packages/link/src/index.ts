@@ -11,6 +11,7 @@ export {
 export { type ConnectAnyOptions, connectAny } from './connect-any.ts';
 export { type ControlOptions, openControl } from './control.ts';
 export { ControlStream, type ControlStreamEvents } from './control-stream.ts';
+export { whyNotConnected } from './diagnosis.ts';
 export { DirectPaths, type DirectSettings, directRanges } from './direct/direct-paths.ts';
 export type { PortMappingStatus } from './direct/port-mapping.ts';
 export { SecondObserver, type SecondObserverOptions } from './direct/second-observer.ts';
@@ -18,12 +19,10 @@ export { endOrderly } from './end.ts';
 export { warnOfExposedKeys } from './exposed-keys.ts';
 export { localInfo, SOFTWARE_VERSION } from './local-info.ts';
 export { gaugePaths, observeCore, shared } from './metrics.ts';
-export { Outages } from './outages.ts';
+export { type Diagnose, Outages } from './outages.ts';
 export { OuterLinks, type OuterLinksOptions } from './outer-links.ts';
 export {
-  type Answering,
   hasRoute,
-  isRefused,
   type Loss,
   lookUp,
   noRoute,
@@ -32,7 +31,6 @@ export {
   type UnreachableCode,
   unresolved,
   whySilent,
-  whyUnreachable,
 } from './reachability.ts';
 export { type ReadFailure, readFrame } from './read-frame.ts';
 export { Reloader, type ReloaderOptions } from './reloader.ts';

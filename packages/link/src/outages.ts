@@ -1,5 +1,6 @@
 import type { Logger } from '@ztna/runtime';
 import { formatAddress } from '@ztna/runtime';
+import type { EventOutput } from '@ztna/session';
 import type { IntermediateEntry } from '@ztna/wire';
 import { type Loss, whyUnreachable } from './reachability.ts';
 import { instant, type Problem } from './status.ts';
@@ -9,7 +10,11 @@ const UNREACHABLE_AFTER_MS = 3_000;
 /** While it lasts, the cause is looked for again at attempts so far apart, ms. */
 const AGAIN_AFTER_MS = 10_000;
 
-type Diagnose = (tried: readonly IntermediateEntry[], losses: ReadonlyMap<string, Loss>) => Promise<Problem>;
+/** Finds out why connecting to these intermediates came to nothing. */
+export type Diagnose = (
+  tried: readonly IntermediateEntry[],
+  losses: ReadonlyMap<string, Loss>,
+) => Promise<Problem>;
 
 interface Outage {
   readonly beganMs: number;
@@ -56,6 +61,14 @@ export class Outages implements Disposable {
     clearTimeout(outage.timer);
     outage.refused = true;
     outage.problem = undefined;
+  }
+
+  /** Takes from an event of the core that a connection was made, or how it ended. */
+  heed({ event, fields }: EventOutput): Loss | undefined {
+    const { intermediate, reason, code } = fields;
+    if (event === 'intermediate.connected') this.connected(`${intermediate}`);
+    if (event !== 'intermediate.lost') return undefined;
+    return this.lost(`${intermediate}`, `${reason}`, code === undefined ? code : `${code}`);
   }
 
   /** A connection that worked ended: `code` is the error with which the intermediate closed it, when it did. */

@@ -88,7 +88,7 @@ export async function whySilent(
 }
 
 /** Whether the machine at an address says that nothing listens there: ICMP port unreachable. */
-export function isRefused({ host, port }: HostPort): Promise<boolean> {
+function isRefused({ host, port }: HostPort): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
   const timer = setTimeout(() => resolve(false), REFUSED_MS);
