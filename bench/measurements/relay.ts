@@ -16,6 +16,7 @@ const forwards = [
 
 const OVERLOAD = 8;
 const SENDERS = 4;
+
 export const relayNames = [
   'relay.overload',
   'relay.rtt',

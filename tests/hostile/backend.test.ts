@@ -1,8 +1,7 @@
-import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { FlowOutcome, TestAgent } from '../system/support/agent.ts';
 import { type Arena, startArena } from './support/arena.ts';
+import { type Backend, pour, startBackend } from './support/backend.ts';
 
 const MiB = 1024 * 1024;
 const FLOWS = 30;
@@ -116,42 +115,4 @@ async function endOf(service: string): Promise<string> {
 
 function openFlows(): Promise<number> {
   return arena.metric('connector', 'ztna_flows{');
-}
-
-interface Backend extends Disposable {
-  readonly address: string;
-  /** Bytes that it got rid of. */
-  sent(): number;
-  open(): number;
-}
-
-async function startBackend(onSocket: (socket: Socket) => void): Promise<Backend> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {}).on('close', () => sockets.delete(socket));
-    onSocket(socket);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  return {
-    address: `127.0.0.1:${port}`,
-    sent: () => [...sockets].reduce((sum, s) => sum + s.bytesWritten - s.writableLength, 0),
-    open: () => sockets.size,
-    [Symbol.dispose]() {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-    },
-  };
-}
-
-function pour(socket: Socket): void {
-  const chunk = Buffer.alloc(64 * 1024);
-  // A turn of the event loop for each: what the kernel takes at once would go on within one call for ever.
-  const more = () => {
-    if (!socket.destroyed && socket.write(chunk)) setImmediate(more);
-  };
-  socket.on('drain', more);
-  more();
 }

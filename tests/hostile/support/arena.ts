@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { type Agent, planForwards, startForwards } from '@ztna/agent';
 import { dial, readExactly } from '../../e2e/support/net.ts';
 import type { TestIdentity } from '../../e2e/support/pki.ts';
 import { type Stack, startStack } from '../../e2e/support/stack.ts';
 import { TestAgent } from '../../system/support/agent.ts';
+import { pour, startBackend } from './backend.ts';
 
 const ANY = { host: '127.0.0.1', port: 0 };
 
@@ -66,7 +67,7 @@ export async function startArena(options: ArenaOptions = {}): Promise<Arena> {
     await pki.issue('connector', 'lab/evil'),
   ];
   const tar = starting.use(await startTar());
-  const spring = starting.use(await startSpring());
+  const spring = starting.use(await startBackend(pour));
   const document = makeDocument(stack, tar.address, spring.address);
   const publish = async (changes: object = {}) => {
     stack.publish({ ...document, ...changes });
@@ -137,38 +138,7 @@ function makeDocument({ backend, intermediate }: Stack, tar: string, spring: str
 
 /** A backend that takes connections and reads nothing. */
 function startTar() {
-  return startServer((socket) => void socket.pause());
-}
-
-/** A backend that sends as much as it can. */
-function startSpring() {
-  const chunk = Buffer.alloc(256 * 1024);
-  return startServer((socket) => {
-    const pour = () => {
-      while (socket.write(chunk));
-    };
-    socket.on('drain', pour);
-    pour();
-  });
-}
-
-async function startServer(onConnection: (socket: Socket) => void) {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {}).on('close', () => sockets.delete(socket));
-    onConnection(socket);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  return {
-    address: `127.0.0.1:${port}`,
-    [Symbol.dispose]() {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-    },
-  };
+  return startBackend((socket) => void socket.pause());
 }
 
 async function startHonest(agent: Agent) {
