@@ -1,8 +1,10 @@
-import type { QuicStream } from '@ztna/quic';
+import { QuicError, type QuicStream } from '@ztna/quic';
 import { type DecodeError, Framer, fail, ok, type Result } from '@ztna/wire';
 
-/** How the first message of a stream did not come. */
-export type ReadFailure = DecodeError | { readonly kind: 'timeout' | 'closed'; readonly detail: string };
+/** How the first message of a stream did not come. `resetCode` is the peer's when it reset the stream. */
+export type ReadFailure =
+  | DecodeError
+  | { readonly kind: 'timeout' | 'closed'; readonly detail: string; readonly resetCode?: number | undefined };
 
 /**
  * Reads one length-delimited message of at most `limit` bytes from the start of a stream (FlowOpen, FlowResult).
@@ -30,12 +32,13 @@ export async function readFrame(
       return ok(frame.value);
     }
   } catch (error) {
-    return refuse('closed', error instanceof Error ? error.message : String(error));
+    const resetCode = error instanceof QuicError ? error.quicCode : undefined;
+    return refuse('closed', error instanceof Error ? error.message : String(error), resetCode);
   } finally {
     clearTimeout(timer);
   }
 }
 
-function refuse(kind: 'timeout' | 'closed', detail: string) {
-  return { ok: false, error: { kind, detail } } as const;
+function refuse(kind: 'timeout' | 'closed', detail: string, resetCode?: number) {
+  return { ok: false, error: { kind, detail, resetCode } } as const;
 }

@@ -58,10 +58,12 @@ describe('a direct path', () => {
 
   it('survives the news that the network changed, as do all connections', async () => {
     await using r = await relayed(pki, undefined, MULTIPATH, LOOPBACK);
-    await found(r);
+    const { path } = await found(r);
     for (const e of [r.agent, r.connector, r.relay]) e.networkChanged();
     await transfer(...r.inner);
-    expect(await r.inner[0].paths()).toHaveLength(2);
+    // A probe that was still on its way can open another path to the same place: noq forgot its local address.
+    const living = (await r.inner[0].paths()).filter((p) => !p.dead).map((p) => p.id);
+    expect(living).toEqual(expect.arrayContaining([0, path]));
   });
 });
 

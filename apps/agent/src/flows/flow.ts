@@ -8,6 +8,7 @@ import {
   type FlowId,
   fromWireError,
   LIMITS,
+  STREAM_CODE,
   type SubjectName,
   traceIdFromBytes,
   wireError,
@@ -84,6 +85,8 @@ async function readNow(stream: QuicStream, target: Target): Promise<void> {
   const first = await readFrame(stream, LIMITS.flowHeader, NEVER_MS);
   if (!first.ok) {
     const { kind, detail } = first.error;
+    if ('resetCode' in first.error && first.error.resetCode === STREAM_CODE.FLOW_RESET)
+      throw resetAtOnce(target);
     throw kind === 'closed' || kind === 'truncated' ? lost(target, detail) : malformed(target, detail);
   }
   const result = decodeFlowResult(first.value);
@@ -123,6 +126,14 @@ export function abandonStream(stream: QuicStream): void {
 
 function refused(target: Target, error: Parameters<typeof fromWireError>[0]): ZtnaError {
   return fromWireError({ ...error, message: `service ${target.service}: ${error.message || error.code}` });
+}
+
+/** A reset overtakes what was sent before it: the connector's answer is not seen. */
+function resetAtOnce(target: Target): ZtnaError {
+  return refused(
+    target,
+    wireError('backend-refused', 'the backend took the connection and reset it at once'),
+  );
 }
 
 /** The session ended under the flow. */

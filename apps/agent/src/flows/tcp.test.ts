@@ -3,7 +3,14 @@ import { connect } from 'node:net';
 import { generateKey, toPem } from '@ztna/identity';
 import { createAuthority, issueLeaf } from '@ztna/identity/pki';
 import { type Connection, Endpoint, type QuicStream, type TcpSocket } from '@ztna/quic';
-import { encodeFlowResult, encodeFrame, type FlowId, type SpiffeId, wireError } from '@ztna/wire';
+import {
+  encodeFlowResult,
+  encodeFrame,
+  type FlowId,
+  type SpiffeId,
+  STREAM_CODE,
+  wireError,
+} from '@ztna/wire';
 import { afterEach, expect, test } from 'vitest';
 import type { Target } from '../services.ts';
 import { abandonStream, type Flow, openStream, readResult, readResultInto } from './flow.ts';
@@ -26,6 +33,7 @@ test.each<[string, string, (stream: QuicStream) => void]>([
   ['answers with something else', 'protocol', (s) => void s.write(Uint8Array.of(2, 0xff, 0xff))],
   ['ends without an answer', 'no-connector', (s) => void s.finish()],
   ['resets the stream', 'no-connector', (s) => s.reset(1)],
+  ['has a backend that resets at once', 'backend-refused', (s) => s.reset(STREAM_CODE.FLOW_RESET)],
   ['closes the connection', 'no-connector', (s) => s.connection.close()],
 ])('a connector that %s: the program is reset, the error is %s', async (_, code, answer) => {
   const { flow, local, socket } = await start(answer);

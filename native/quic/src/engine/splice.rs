@@ -199,7 +199,7 @@ impl Engine {
         let mut moved = 0;
         loop {
             self.drain(conn, stream);
-            if !self.begins_as_expected(id, conn, stream) && !self.is_reset(conn, stream) {
+            if !self.begins_as_expected(id, conn, stream) {
                 return;
             }
             let Some(s) = self.conns.get_mut(&conn).and_then(|c| c.streams.get_mut(&stream)) else { return };
@@ -225,10 +225,6 @@ impl Engine {
         if self.tcp.get(&id).is_some_and(|t| t.error.is_some()) {
             self.socket_broke(id, conn, stream);
         }
-    }
-
-    fn is_reset(&mut self, conn: Id, stream: u64) -> bool {
-        self.stream(conn, stream).is_some_and(|s| matches!(s.receive_end, Some(ReceiveEnd::Reset(_))))
     }
 
     fn stream_ended(&mut self, id: Id, conn: Id, stream: u64) {
