@@ -203,7 +203,7 @@ class RunningConnector implements Connector {
   async status(): Promise<ConnectorReport> {
     const { drops } = await this.#endpoint.stats();
     const { sessions, flows } = this.#core.stats();
-    const problems = this.#outages.problems();
+    const problems = [...this.#outages.problems(), ...this.#health.problems()];
     if (this.#registeredAt.size === 0) {
       const message = 'it is registered at no intermediate';
       const lostAt = this.#lastLostMs;

@@ -1,3 +1,4 @@
+import { instant, type Problem } from '@ztna/link';
 import type { Endpoint } from '@ztna/quic';
 import type { Logger } from '@ztna/runtime';
 import type { ConnectorConfig } from '@ztna/runtime/config';
@@ -26,15 +27,21 @@ interface Watched {
 export class Health implements Disposable {
   readonly #options: HealthOptions;
   readonly #watched = new Map<ServiceName, Watched>();
-  readonly #withdrawn = new Set<ServiceName>();
+  /** And since when. */
+  readonly #withdrawn = new Map<ServiceName, number>();
   #closed = false;
 
   constructor(options: HealthOptions) {
     this.#options = options;
   }
 
-  get withdrawn(): ReadonlySet<ServiceName> {
-    return this.#withdrawn;
+  problems(): Problem[] {
+    return [...this.#withdrawn].map(([name, sinceMs]) => ({
+      code: 'service-withdrawn',
+      message: `service ${name} is withdrawn: no TCP backend of it answers`,
+      remedy: 'look at the backend, from this machine; the service comes back by itself once it answers',
+      since: instant(sinceMs),
+    }));
   }
 
   /** Services of the snapshot in force. One that stays as it was keeps its record. */
@@ -88,13 +95,15 @@ export class Health implements Disposable {
   #mark(name: ServiceName, healthy: boolean): void {
     if (healthy !== this.#withdrawn.has(name)) return;
     if (healthy) this.#withdrawn.delete(name);
-    else this.#withdrawn.add(name);
+    else this.#withdrawn.set(name, Date.now());
     const level = healthy ? 'info' : 'warn';
     this.#options.log[level](
-      { service: name },
-      healthy ? 'backend answers again' : 'service withdrawn: no backend answers',
+      { event: healthy ? 'service.back' : 'service.withdrawn', service: name },
+      healthy
+        ? 'the service is served again: a backend answers'
+        : 'the service is withdrawn: no backend answers',
     );
-    this.#options.onWithdrawn(new Set(this.#withdrawn));
+    this.#options.onWithdrawn(new Set(this.#withdrawn.keys()));
   }
 }
 

@@ -139,7 +139,8 @@ export class Component<R extends ComponentRole> {
 
 function load<R extends ComponentRole>(role: R, files: ComponentFiles, nowMs: number): Loaded<R> {
   const identity = loadIdentity(files.identity);
-  if (identity.role !== role) throw unusable(`${identity.id} is not the identity of a ${role}`);
+  if (identity.role !== role)
+    throw unusable(`${identity.id} is not the identity of ${role === 'connector' ? 'a' : 'an'} ${role}`);
   const trust = loadTrustBundle(files.trust.bundleFile);
   const { trustDomain, tenant } = identity;
   const own = verifyPeer(identity.chain, nowMs, { trust, trustDomain, tenant, roles: [role], revoked: [] });

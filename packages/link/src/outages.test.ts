@@ -16,6 +16,7 @@ test('an outage is told once, with where it was tried and the cause', async () =
   expect(warn.mock.calls).toEqual([
     [
       {
+        event: 'intermediate.unreachable',
         intermediate: 'i1',
         addresses,
         since: expect.stringMatching(/Z$/),

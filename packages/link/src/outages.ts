@@ -129,6 +129,7 @@ export class Outages implements Disposable {
     const { code, message: cause, remedy } = problem;
     const addresses = tried.flatMap((entry) => entry.addresses.map(formatAddress));
     const intermediate = tried.map((entry) => entry.name).join(', ');
-    this.#log.warn({ intermediate, addresses, since, code, cause, remedy }, this.#sentence);
+    const event = 'intermediate.unreachable';
+    this.#log.warn({ event, intermediate, addresses, since, code, cause, remedy }, this.#sentence);
   }
 }

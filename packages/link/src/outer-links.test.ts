@@ -1,9 +1,17 @@
 import type { PeerIdentity } from '@ztna/identity';
 import type { Connection, ConnectionEvent, Endpoint } from '@ztna/quic';
 import type { Logger } from '@ztna/runtime';
-import type { ConnectionKey } from '@ztna/session';
-import type { IntermediateEntry, SpiffeId } from '@ztna/wire';
-import { expect, it } from 'vitest';
+import { type ConnectionKey, makeHello } from '@ztna/session';
+import {
+  encodeControlMessage,
+  encodeFrame,
+  type IntermediateEntry,
+  type Revision,
+  type SpiffeId,
+  type TenantName,
+} from '@ztna/wire';
+import { afterEach, expect, it, vi } from 'vitest';
+import { localInfo } from './local-info.ts';
 import { OuterLinks } from './outer-links.ts';
 
 const id = 'spiffe://test.example/default/intermediate/relay1' as SpiffeId;
@@ -12,6 +20,8 @@ const to = {
   name: 'relay1',
   addresses: [{ host: '192.0.2.1', port: 4433 }],
 } as unknown as IntermediateEntry;
+
+afterEach(() => vi.useRealTimers());
 
 it('an old connection that ends does not take back what the new one to the same intermediate says', async () => {
   const connections: FakeConnection[] = [];
@@ -31,10 +41,32 @@ it('an old connection that ends does not take back what the new one to the same 
   expect(observed).toEqual(['198.51.100.1:9', '198.51.100.2:9', '198.51.100.2:9', undefined]);
 });
 
+it('says since when an intermediate does not answer, not since when it was connected', async () => {
+  vi.useFakeTimers({ now: Date.UTC(2026, 0, 1) });
+  const connections: FakeConnection[] = [];
+  const links = linksOver(connections, []);
+  links.carryOut({ type: 'connect', connection: 1 as ConnectionKey, to });
+  await vi.advanceTimersByTimeAsync(0);
+  const [connection] = connections;
+  connection?.saysHello();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(await links.status()).toMatchObject([{ state: 'connected', since: '2026-01-01T00:00:00.000Z' }]);
+
+  connection?.becomes('stalled');
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(await links.status()).toMatchObject([{ state: 'stalled', since: '2026-01-01T00:01:00.000Z' }]);
+
+  connection?.becomes('recovered');
+  expect(await links.status()).toMatchObject([{ state: 'connected', since: '2026-01-01T00:00:00.000Z' }]);
+});
+
 /** As much of a connection as links need. */
 class FakeConnection {
   readonly #closed = Promise.withResolvers<object>();
+  readonly #hello = Promise.withResolvers<Uint8Array>();
+  #reads = 0;
   readonly closed = this.#closed.promise;
+  readonly remoteAddress = '192.0.2.1:4433';
   readonly peerChain = [];
   isClosed = false;
   observedAddress: string | undefined;
@@ -43,7 +75,20 @@ class FakeConnection {
   accept(): void {}
   close(): void {}
   openBi(): object {
-    return { read: () => new Promise(() => {}), write: async () => {} };
+    const read = () => (this.#reads++ === 0 ? this.#hello.promise : new Promise(() => {}));
+    return { read, write: async () => {} };
+  }
+  async paths(): Promise<[]> {
+    return [];
+  }
+
+  saysHello(): void {
+    const hello = makeHello(localInfo('default' as TenantName), 1 as Revision, Date.now());
+    this.#hello.resolve(encodeFrame(encodeControlMessage(hello)));
+  }
+
+  becomes(type: 'stalled' | 'recovered'): void {
+    this.onEvent?.({ type } as ConnectionEvent);
   }
 
   sees(address: string): void {

@@ -39,7 +39,8 @@ interface Link {
   since: number;
   /** The intermediate said Hello; by how much its clock was ahead then. */
   clockAheadMs: number | undefined;
-  stalled: boolean;
+  /** When it stopped answering; undefined: it answers. */
+  stalledAt: number | undefined;
   readonly abort: AbortController;
   connection: Connection | undefined;
   control: ControlStream | undefined;
@@ -64,7 +65,7 @@ export class OuterLinks {
         const { connection: key, to } = output;
         const abort = new AbortController();
         const link: Link = {
-          ...{ key, to, abort, since: Date.now(), clockAheadMs: undefined, stalled: false },
+          ...{ key, to, abort, since: Date.now(), clockAheadMs: undefined, stalledAt: undefined },
           ...{ connection: undefined, control: undefined, lost: false },
         };
         this.#links.set(key, link);
@@ -178,7 +179,7 @@ export class OuterLinks {
       const { type } = event;
       if (type === 'observed-address') onObserved?.(identity.id, event.address);
       if (type !== 'stalled' && type !== 'recovered') return;
-      link.stalled = type === 'stalled';
+      link.stalledAt = type === 'stalled' ? Date.now() : undefined;
       input({ type: `outer-${type}`, connection: key });
     };
     void connection.closed.then((info) => {
@@ -237,16 +238,16 @@ function rejected(why: string): Problem {
   };
 }
 
-function stateOf({ clockAheadMs, stalled }: Link): IntermediateStatus['state'] {
+function stateOf({ clockAheadMs, stalledAt }: Link): IntermediateStatus['state'] {
   if (clockAheadMs === undefined) return 'connecting';
-  return stalled ? 'stalled' : 'connected';
+  return stalledAt === undefined ? 'connected' : 'stalled';
 }
 
 async function describe(link: Link): Promise<IntermediateStatus> {
-  const { to, since, connection, clockAheadMs } = link;
+  const { to, since, connection, clockAheadMs, stalledAt } = link;
   const [path] = connection && !connection.isClosed ? await connection.paths().catch(() => []) : [];
   return {
-    ...{ name: to.name, state: stateOf(link), since: instant(since) },
+    ...{ name: to.name, state: stateOf(link), since: instant(stalledAt ?? since) },
     ...(connection && { remote: connection.remoteAddress }),
     ...(path && { rttMs: rounded(path.rttMs, 2), mtu: path.mtu }),
     ...(connection?.observedAddress !== undefined && { observed: connection.observedAddress }),
