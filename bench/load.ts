@@ -82,8 +82,14 @@ export class Generator {
   }
 
   /** Starts a role that runs until it is disposed, and gives the line with which it says it is ready. */
-  async serve(name: string, role: string, parameters: Parameters): Promise<{ role: Role; ready: string }> {
-    const process = await Role.start(name, this.file, [role, ...words(parameters)], { into: this.#into });
+  async serve(
+    name: string,
+    role: string,
+    parameters: Parameters,
+    options?: { background?: boolean },
+  ): Promise<{ role: Role; ready: string }> {
+    const args = [role, ...words(parameters)];
+    const process = await Role.start(name, this.file, args, { ...options, into: this.#into });
     return { role: process, ready: await process.line() };
   }
 

@@ -16,6 +16,7 @@ impl Engine {
         let mut packets = std::mem::take(&mut self.packets);
         let more = self.udp.receive(&mut packets);
         let now = Instant::now();
+        self.inbox.tick(now);
         for p in packets.drain(..) {
             let (from, to) = (addr::for_socket(p.from, true), p.to.map(addr::as_v6));
             if let Some((conn, event)) = self.sort(now, q::FourTuple::new(from, to), p.ecn, p.data) {
@@ -28,6 +29,7 @@ impl Engine {
 
     /// Opens packets until others have to get their turn.
     pub(super) fn open_packets(&mut self) {
+        self.inbox.tick(Instant::now());
         for _ in 0..PACKET_BUDGET {
             let Some((conn, event)) = self.inbox.take() else { return };
             self.open_packet(conn, event);

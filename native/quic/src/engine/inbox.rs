@@ -6,9 +6,15 @@
 use super::types::Id;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 /// Packets of one connection before others get their turn. Neighbours are cheaper to handle than strangers.
 const QUANTUM: usize = 32;
+/// Longest wait in a line of more than one turn. Sessions share a line where they come over one relay: it bounds what a
+/// greedy one costs the others. A line that moves fast holds a burst of a thousand packets within it.
+const HOLD: Duration = Duration::from_millis(8);
+/// Counts at most towards a wait between two looks: a thread that was not run is no line that does not move.
+const LONGEST_LOOP: Duration = Duration::from_millis(4);
 /// Packets that wait for one connection; a sender's burst at a high rate is several hundred.
 const MAX_WAITING: usize = 1_024;
 /// Packets that wait in all, below 12 MB.
@@ -21,9 +27,18 @@ const SHORT: usize = 8;
 /// Waiting packets of one connection. An empty one keeps its place among the turns until that comes: else a sender of few
 /// packets at a time would always go first.
 struct Line<T> {
-    packets: VecDeque<T>,
+    /// Each with the clock's time when it came.
+    packets: VecDeque<(Duration, T)>,
     /// What is left of its turn.
     left: usize,
+}
+
+impl<T> Line<T> {
+    /// Packets that waited too long, of those beyond one turn.
+    fn stale(&self, clock: Duration) -> usize {
+        let spare = self.packets.len().saturating_sub(QUANTUM);
+        self.packets.iter().take(spare).take_while(|(came, _)| clock - *came > HOLD).count()
+    }
 }
 
 pub(crate) struct Inbox<T> {
@@ -32,6 +47,9 @@ pub(crate) struct Inbox<T> {
     fresh: VecDeque<Id>,
     turns: VecDeque<Id>,
     total: usize,
+    /// Time as it counts for waiting, and when it was last set.
+    clock: Duration,
+    seen: Instant,
     /// One of the long lines, to drop from.
     long: Id,
     /// Packets dropped so far.
@@ -40,8 +58,22 @@ pub(crate) struct Inbox<T> {
 
 impl<T> Inbox<T> {
     pub(crate) fn new() -> Self {
-        let lines = FxHashMap::default();
-        Self { lines, fresh: VecDeque::new(), turns: VecDeque::new(), total: 0, long: 0, dropped: 0 }
+        Self {
+            lines: FxHashMap::default(),
+            fresh: VecDeque::new(),
+            turns: VecDeque::new(),
+            total: 0,
+            clock: Duration::ZERO,
+            seen: Instant::now(),
+            long: 0,
+            dropped: 0,
+        }
+    }
+
+    /// Time passes; once before packets come and once before they are taken.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        self.clock += now.saturating_duration_since(self.seen).min(LONGEST_LOOP);
+        self.seen = now;
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -53,7 +85,7 @@ impl<T> Inbox<T> {
             self.fresh.push_back(conn);
             Line { packets: VecDeque::new(), left: QUANTUM }
         });
-        line.packets.push_back(packet);
+        line.packets.push_back((self.clock, packet));
         self.total += 1;
         if line.packets.len() > MAX_WAITING {
             self.shed(conn, 1);
@@ -70,7 +102,14 @@ impl<T> Inbox<T> {
             let conn = *list.front()?;
             // None when it was forgotten.
             let line = self.lines.get_mut(&conn);
-            let Some((packet, line)) = line.and_then(|l| Some((l.packets.pop_front()?, l))) else {
+            if let Some(line) = &line
+                && let stale = line.stale(self.clock)
+                && stale > 0
+            {
+                self.shed(conn, stale);
+                continue;
+            }
+            let Some(((_, packet), line)) = line.and_then(|l| Some((l.packets.pop_front()?, l))) else {
                 list.pop_front();
                 if is_fresh && !self.turns.is_empty() && self.lines.contains_key(&conn) {
                     self.turns.push_back(conn);
@@ -193,6 +232,41 @@ mod tests {
         assert_eq!(taken.iter().filter(|(c, _)| *c == 1).collect::<Vec<_>>(), [&(1, 77)]);
         assert_eq!(taken.len(), 6);
         assert!(inbox.is_empty());
+    }
+
+    #[test]
+    fn what_waits_too_long_is_dropped_but_for_one_turn() {
+        let mut inbox = filled(&[(1, 300), (2, QUANTUM)]);
+        pass(&mut inbox, HOLD);
+        (300..400).for_each(|n| inbox.push(1, n));
+        pass(&mut inbox, Duration::from_micros(1));
+        let taken = rest(&mut inbox);
+        let of = |conn| taken.iter().filter(|(c, _)| *c == conn).map(|(_, n)| *n).collect::<Vec<_>>();
+        assert_eq!(of(1), (300..400).collect::<Vec<_>>());
+        assert_eq!(of(2).len(), QUANTUM, "a modest line keeps what it has, however long the others take");
+        assert_eq!(inbox.dropped, 300);
+    }
+
+    #[test]
+    fn a_line_that_moves_fast_holds_many() {
+        let mut inbox = filled(&[(1, MAX_WAITING)]);
+        while !inbox.is_empty() {
+            pass(&mut inbox, HOLD / 16);
+            (0..MAX_WAITING / 16).for_each(|_| assert!(inbox.take().is_some()));
+        }
+        assert_eq!(inbox.dropped, 0);
+    }
+
+    #[test]
+    fn a_thread_that_was_not_run_for_long_drops_nothing() {
+        let mut inbox = filled(&[(1, 300)]);
+        inbox.tick(inbox.seen + Duration::from_secs(1));
+        assert_eq!(rest(&mut inbox).len(), 300);
+    }
+
+    /// In steps that all count.
+    fn pass(inbox: &mut Inbox<usize>, time: Duration) {
+        (0..8).for_each(|_| inbox.tick(inbox.seen + time / 8));
     }
 
     #[test]
