@@ -56,19 +56,24 @@ export function grantFor(plane: ControlPlane, change: Partial<Grant> = {}): Sign
   return plane.sign(intermediateId('relay'))(grant);
 }
 
-/** RELAY is connected on CONNECTION, and has said Hello. */
-export function greet(core: Pick<Core<LinkInput, never>, 'handleInput'>): void {
-  core.handleInput({ type: 'outer-connected', connection: CONNECTION, identity: RELAY }, NOW);
-  core.handleInput({ type: 'message', connection: CONNECTION, message: PEER_HELLO }, NOW);
+/** RELAY is connected, and has said Hello. */
+export function greet(
+  core: Pick<Core<LinkInput, never>, 'handleInput'>,
+  connection = CONNECTION,
+  now = NOW,
+): void {
+  core.handleInput({ type: 'outer-connected', connection, identity: RELAY }, now);
+  core.handleInput({ type: 'message', connection, message: PEER_HELLO }, now);
 }
 
 /** RELAY offers session UID, and relay id 7 for it, with changes: what an agent with its first request gets. */
 export function offered(
   offer: Pick<SessionOffer, 'peer' | 'grant'> & Partial<SessionOffer>,
+  connection = CONNECTION,
 ): Extract<LinkInput, { type: 'message' }> {
   const usual = { requestId: 1, sessionUid: UID, relayId: relayId(7), attach: false };
   const message: SessionOffer = { type: 'sessionOffer', ...usual, ...offer };
-  return { type: 'message', connection: CONNECTION, message };
+  return { type: 'message', connection, message };
 }
 
 /** All outputs that are pending, without events, counters and path policies; what is sent must encode. */

@@ -1,4 +1,4 @@
-import { type Grant, wireError } from '@ztna/wire';
+import { type Grant, type SessionOffer, wireError } from '@ztna/wire';
 import { describe, expect, it } from 'vitest';
 import { agentId, connectorId, identityOf, intermediateId, subjectOf } from '../../test/simulation/names.ts';
 import { grantFor, greet, LOCAL, makePlane, NOW, offered, outputs, UID, WEB } from '../../test/testing.ts';
@@ -50,6 +50,32 @@ describe('AgentCore', () => {
     expect(
       outputs(core).map((output) => (output.type === 'send' ? output.message.type : output.type)),
     ).toEqual(['closeSession']);
+  });
+
+  it('refuses an attachment where a session was asked for', () => {
+    const { core, offer } = arrange();
+    offer({}, 'near', { attach: true });
+    expect(outputs(core)).toMatchObject([{ type: 'send', message: { type: 'closeSession' } }]);
+    expect(core.stats().sessions).toBe(0);
+  });
+
+  it('refuses a session under the id of another, and keeps that one', () => {
+    const { core, offer } = arrange();
+    offer({});
+    const mail = 'mail' as typeof WEB;
+    const flow = 2 as FlowKey;
+    core.handleInput({ type: 'flow-requested', flow, service: mail, transport: 'tcp', port: 80 }, NOW);
+    expect(outputs(core).at(-1)).toMatchObject({ message: { type: 'openSession', requestId: 2 } });
+    offer({ connector: connectorId('far'), services: [mail] }, 'far', { requestId: 2 });
+    expect(outputs(core)).toEqual([]);
+    core.handleInput(
+      { type: 'inner-connected', session: UID, identity: identityOf('connector', 'near') },
+      NOW,
+    );
+    expect(outputs(core)).toMatchObject([
+      { type: 'accept-inner', session: UID },
+      { type: 'flow-ready', flow: FLOW },
+    ]);
   });
 
   it.each([
@@ -218,8 +244,8 @@ function arrange() {
   greet(core);
   core.handleInput({ type: 'flow-requested', flow: FLOW, service: WEB, transport: 'tcp', port: 80 }, NOW);
   outputs(core);
-  const offer = (change: Partial<Grant>, peer = 'near') => {
-    core.handleInput(offered({ peer: connectorId(peer), grant: grantFor(plane, change) }), NOW);
+  const offer = (change: Partial<Grant>, peer = 'near', more: Partial<SessionOffer> = {}) => {
+    core.handleInput(offered({ peer: connectorId(peer), grant: grantFor(plane, change), ...more }), NOW);
   };
   return { core, offer };
 }

@@ -1,7 +1,7 @@
-import { type ControlMessage, type SessionUid, type WireError, wireError } from '@ztna/wire';
+import { type ControlMessage, type RelayId, type SessionUid, type WireError, wireError } from '@ztna/wire';
 import { describe, expect, it } from 'vitest';
 import { connectorId, identityOf, service } from '../../test/simulation/names.ts';
-import { LOCAL, makePlane, NOW, outputs, PEER_HELLO, RELAY, WEB } from '../../test/testing.ts';
+import { LOCAL, makePlane, NOW, outputs, PEER_HELLO, RELAY, relayId, WEB } from '../../test/testing.ts';
 import { RELAY_ID_QUARANTINE_MS } from '../relay-ids.ts';
 import type { ConnectionKey } from '../types.ts';
 import { IntermediateCore } from './core.ts';
@@ -127,6 +127,27 @@ describe('IntermediateCore', () => {
     expect(offered(outputs(core), NEAR)?.relayId).toBe(3);
   });
 
+  it.each<[string, { from?: ConnectionKey; relayId?: RelayId; error?: WireError }, number]>([
+    ['a refusal', { error: wireError('not-authorized', 'no') }, 0],
+    ['no acceptance', {}, 1],
+    ['no refusal of an id that it left', { relayId: relayId(1), error: wireError('limit', 'full') }, 1],
+    ['no refusal by another connector', { from: FAR, error: wireError('limit', 'full') }, 1],
+  ])('lets %s end a session whose agent left during its attachment', (_, how, sessions) => {
+    const { core, open, answer, join } = arrange();
+    join(FAR, 'far');
+    const { sessionUid } = open();
+    answer({ sessionUid, relayId: relayId(1) });
+    const grant = grantIn(outputs(core));
+    core.handleInput(from(AGENT, { type: 'attachPath', requestId: 2, sessionUid, grant }), NOW);
+    core.handleInput({ type: 'peer-gone', peer: AGENT, reason: 'test' }, NOW);
+    outputs(core);
+    const { from: peer = NEAR, ...more } = how;
+    core.handleInput(from(peer, { type: 'sessionAnswer', sessionUid, relayId: relayId(2), ...more }), NOW);
+    expect(core.stats().sessions).toBe(sessions);
+    const told = sessions === 0 ? [{ peer: NEAR, message: { type: 'closeSession', sessionUid } }] : [];
+    expect(outputs(core)).toMatchObject(told);
+  });
+
   it('takes no attachment while it drains, whoever asks', () => {
     const { core, open, answer } = arrange();
     const offer = open();
@@ -160,6 +181,26 @@ describe('IntermediateCore', () => {
     }
   });
 
+  it.each([
+    ['an agent', AGENT, NEAR, 'going-away'],
+    ['a connector', NEAR, AGENT, 'no-connector'],
+  ] as const)(
+    'ends the sessions of %s that says Goodbye, and tells the other side',
+    (_, leaving, other, code) => {
+      const { core, open, answer } = arrange();
+      answer(open());
+      outputs(core);
+      core.handleInput(from(leaving, { type: 'goodbye', reason: '' }), NOW);
+      expect(outputs(core)).toMatchObject([
+        { type: 'remove-rule' },
+        { type: 'remove-rule' },
+        { peer: other, message: { type: 'closeSession', reason: { code } } },
+        { type: 'close-peer', peer: leaving, error: { code: 'going-away' } },
+      ]);
+      expect(core.stats()).toMatchObject({ sessions: 0, timers: 0 });
+    },
+  );
+
   it('removes forwarding when the policy changes, without waiting for anybody', () => {
     const { core, open, answer, plane } = arrange();
     answer(open());
@@ -169,6 +210,20 @@ describe('IntermediateCore', () => {
     const all = outputs(core);
     expect(all.map((output) => output.type)).toEqual(['remove-rule', 'remove-rule', 'send', 'send']);
     expect(core.stats()).toMatchObject({ sessions: 0, timers: 0 });
+  });
+
+  it.each([
+    ['agent', [AGENT, NEAR]],
+    ['connector', [NEAR, AGENT]],
+  ])('keeps nothing for identities that are gone, the %s first', (_, leaving) => {
+    const { core, open, answer, join } = arrange();
+    const silent = 5 as ConnectionKey;
+    join(LATER, 'evil');
+    core.handleInput({ type: 'peer-connected', peer: silent, identity: identityOf('agent', 'phone') }, NOW);
+    for (const id of [1, 2]) answer(open(id));
+    for (const peer of [...leaving, LATER, silent])
+      core.handleInput({ type: 'peer-gone', peer, reason: 'test' }, NOW);
+    expect(core.stats()).toEqual({ peers: 0, identities: 0, sessions: 0, offers: 0, timers: 0 });
   });
 
   it('ends a session at the end of its grant, and keeps no timer of one that was closed', () => {
@@ -249,11 +304,13 @@ function arrange(config: Partial<IntermediateConfig> = {}) {
     if (!offer) throw new Error('no offer');
     return offer;
   };
-  const answer = ({ sessionUid, relayId }: Offer, error?: WireError) =>
+  const answer = (to: Pick<Offer, 'sessionUid' | 'relayId'>, error?: WireError) => {
+    const { sessionUid, relayId } = to;
     core.handleInput(
       from(NEAR, { type: 'sessionAnswer', sessionUid, relayId, ...(error && { error }) }),
       NOW,
     );
+  };
   return { core, plane, join, open, answer };
 }
 

@@ -85,9 +85,16 @@ export class IntermediateCore implements Core<IntermediateInput, IntermediateOut
   }
 
   /** Sizes of what is kept, for gauges and for tests of bounds. */
-  stats(): { peers: number; sessions: number; offers: number; timers: number } {
-    const { peers, sessions, offers, timers } = this.#state;
-    return { peers: peers.size, sessions: sessions.size, offers: offers.size, timers: timers.size };
+  stats(): { peers: number; identities: number; sessions: number; offers: number; timers: number } {
+    const { peers, byIdentity, silent, sessionsOf, sessions, offers, timers } = this.#state;
+    return {
+      peers: peers.size,
+      /** Entries of the indices by identity. */
+      identities: byIdentity.size + silent.size + sessionsOf.size,
+      sessions: sessions.size,
+      offers: offers.size,
+      timers: timers.size,
+    };
   }
 
   #fromPeer(key: ConnectionKey, now: number, handle: (peer: Peer) => void, message?: ControlMessage) {
