@@ -23,8 +23,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use noq_proto::crypto;
 use noq_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use rustls::client::Resumption;
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
+use rustls::server::StoresServerSessions;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
@@ -105,7 +106,8 @@ impl TlsContext {
         if let Some(cached) = clients.iter().find(|cached| cached.alpn == alpn) {
             return Ok(cached.config.clone());
         }
-        let config = self.make_client(alpn)?;
+        let creds = self.identity.clone().map(|identity| Arc::new(SingleCertAndKey::from(identity)) as _);
+        let config = self.make_client(alpn, creds)?;
         if clients.len() >= MAX_CLIENT_CONFIGS {
             clients.remove(0);
         }
@@ -113,16 +115,18 @@ impl TlsContext {
         Ok(config)
     }
 
-    fn make_client(&self, alpn: &[Vec<u8>]) -> Result<Arc<dyn crypto::ClientConfig>, TlsError> {
+    fn make_client(
+        &self,
+        alpn: &[Vec<u8>],
+        creds: Option<Arc<dyn ResolvesClientCert>>,
+    ) -> Result<Arc<dyn crypto::ClientConfig>, TlsError> {
         let builder = rustls::ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(provider_error)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(ServerVerifier(self.chain.clone())));
-        let mut config = match &self.identity {
-            Some(identity) => {
-                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.clone())))
-            }
+        let mut config = match creds {
+            Some(creds) => builder.with_client_cert_resolver(creds),
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = alpn.to_vec();
@@ -144,6 +148,17 @@ impl TlsContext {
         alpn: &[Vec<u8>],
         require_client_cert: bool,
     ) -> Result<Arc<dyn crypto::ServerConfig>, TlsError> {
+        let sessions = self.options.server_sessions;
+        let store = (sessions > 0).then(|| Arc::new(SessionStore::new(sessions)) as _);
+        self.make_server(alpn, require_client_cert, store)
+    }
+
+    fn make_server(
+        &self,
+        alpn: &[Vec<u8>],
+        require_client_cert: bool,
+        store: Option<Arc<dyn StoresServerSessions>>,
+    ) -> Result<Arc<dyn crypto::ServerConfig>, TlsError> {
         check_alpn(alpn)?;
         let identity = self.identity.clone().ok_or(TlsError::NoIdentity)?;
         let verifier = ClientVerifier { chain: self.chain.clone(), required: require_client_cert };
@@ -154,10 +169,10 @@ impl TlsContext {
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
         config.alpn_protocols = alpn.to_vec();
         config.max_early_data_size = 0;
-        match self.options.server_sessions {
-            0 => config.send_tls13_tickets = 0,
-            sessions => {
-                config.session_storage = Arc::new(SessionStore::new(sessions));
+        match store {
+            None => config.send_tls13_tickets = 0,
+            Some(store) => {
+                config.session_storage = store;
                 // Each holds the peer's chain, some 2 KB; a peer that resumes gets a new one.
                 config.send_tls13_tickets = 1;
             }
