@@ -6,16 +6,13 @@ use crate::support::*;
 use std::time::{Duration, Instant};
 use ztna_quic::engine::{Command, Event, Id, PathChange, TransportOptions};
 
-/// Far more than a failover takes (about half a second), far less than the path's own idle timeout.
-const SOON: Duration = Duration::from_secs(10);
 const DEAD: fn(PathChange) -> bool = |c| c == PathChange::Dead;
 const CLOSED: fn(PathChange) -> bool = |c| matches!(c, PathChange::Closed { .. });
 
 #[test]
 fn a_stream_of_the_client_goes_on_over_the_relay_when_the_direct_path_dies() {
     let (mut d, path) = Direct::preferred(&plan());
-    let start = cut_under_load(&mut d, true);
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    cut_under_load(&mut d, true);
     assert_closed_as_dead(&mut d, path);
     d.transfer_back(1 << 20);
 }
@@ -23,8 +20,7 @@ fn a_stream_of_the_client_goes_on_over_the_relay_when_the_direct_path_dies() {
 #[test]
 fn a_stream_of_the_server_goes_on_over_the_relay_when_the_direct_path_dies() {
     let (mut d, path) = Direct::preferred(&plan());
-    let start = cut_under_load(&mut d, false);
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    cut_under_load(&mut d, false);
     assert_closed_as_dead(&mut d, path);
     d.transfer(1 << 20);
 }
@@ -46,7 +42,7 @@ fn datagrams_sent_after_the_death_of_the_direct_path_arrive() {
     assert_eq!(d.r.b.datagrams(server, 100).len(), 100);
     d.line.pass(false, false);
     let dead = |e: &Event| matches!(e, Event::Path { change: PathChange::Dead, .. });
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + WAIT;
     while !d.r.a.unseen().any(dead) {
         send(&d, 1);
         assert!(Instant::now() < deadline);
@@ -226,16 +222,15 @@ fn an_idle_pair_of_paths_is_not_taken_for_dead() {
     assert!(!d.r.a.unseen().any(dead) && !d.r.b.unseen().any(dead));
 }
 
-/// Cuts the direct path in the middle of a transfer; when it is done, gives the time of the cut.
-fn cut_under_load(d: &mut Direct, from_client: bool) -> Instant {
+/// Cuts the direct path in the middle of a transfer, which goes on all the same.
+fn cut_under_load(d: &mut Direct, from_client: bool) {
     big_stream(d, from_client);
-    let start = Instant::now();
     d.line.pass(false, false);
     finish_stream(d, from_client);
-    start
 }
 
-/// One side finds out, perhaps both; the other hears of it over the relay.
+/// One side finds out, perhaps both; the other hears of it over the relay. Dead is what the engine found, before the
+/// path's own idle timeout.
 fn assert_closed_as_dead(d: &mut Direct, path: u32) {
     assert_eq!(d.at_a("end of the path", CLOSED), path);
     assert_eq!(d.at_b("end of the path", CLOSED), path);
@@ -267,11 +262,9 @@ fn outlives_an_outage(from_client: bool) {
     for line in [&d.line, &to_relay] {
         line.pass(true, true);
     }
-    let healed = Instant::now();
     finish_stream(&mut d, from_client);
     d.transfer(100_000);
     d.transfer_back(100_000);
-    assert!(healed.elapsed() < SOON, "{:?}", healed.elapsed());
     assert_eq!(d.r.a.paths(d.inner.client).iter().map(|p| p.id).collect::<Vec<_>>(), [0, path]);
     d.assert_alive();
 }

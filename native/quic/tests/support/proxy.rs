@@ -169,8 +169,10 @@ impl Shared {
 
     fn carry_to_server(&self, seed: u64) {
         let mut line = Line::new(self.trouble, seed);
+        // Known before its packet goes on: the answer may come back sooner than this thread goes on.
+        let seen = |from| self.ways().client = Some(from);
         while !self.stop.load(Ordering::SeqCst) {
-            let from = line.receive(&self.front, &self.lost, |packet| {
+            line.receive(&self.front, &self.lost, seen, |packet| {
                 let mut ways = self.ways();
                 if !ways.forged.is_empty() {
                     ways.forged.rotate_left(1);
@@ -180,25 +182,27 @@ impl Shared {
                     ways.last = packet.to_vec();
                 }
             });
-            if from.is_some() {
-                self.ways().client = from;
-            }
         }
     }
 
     fn carry_to_client(&self, back: &Arc<UdpSocket>, seed: u64) {
         let mut line = Line::new(self.trouble, seed);
         while !self.stop.load(Ordering::SeqCst) && Arc::ptr_eq(back, &self.ways().back) {
-            line.receive(back, &self.lost, |packet| {
-                let mut ways = self.ways();
-                let open = self.to_client_open.load(Ordering::SeqCst) && self.fits(packet);
-                if let (Some(client), true) = (ways.client, open) {
-                    let _ = self.front.send_to(packet, client);
-                }
-                if let Some(server) = ways.server_after_answer.take() {
-                    ways.server = server;
-                }
-            });
+            line.receive(
+                back,
+                &self.lost,
+                |_| {},
+                |packet| {
+                    let mut ways = self.ways();
+                    let open = self.to_client_open.load(Ordering::SeqCst) && self.fits(packet);
+                    if let (Some(client), true) = (ways.client, open) {
+                        let _ = self.front.send_to(packet, client);
+                    }
+                    if let Some(server) = ways.server_after_answer.take() {
+                        ways.server = server;
+                    }
+                },
+            );
         }
     }
 }
@@ -219,20 +223,25 @@ impl Line {
         Self { trouble, random, held: vec![], free_at: Instant::now(), buffer: vec![0; 65_536] }
     }
 
-    /// Takes the next packet and passes on what is due; says where it came from.
-    fn receive(&mut self, socket: &UdpSocket, lost: &AtomicU64, pass: impl Fn(&[u8])) -> Option<SocketAddr> {
+    /// Takes the next packet, says where it came from, and passes on what is due.
+    fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        lost: &AtomicU64,
+        seen: impl Fn(SocketAddr),
+        pass: impl Fn(&[u8]),
+    ) {
         let Ok((length, from)) = socket.recv_from(&mut self.buffer) else {
-            self.held.drain(..).for_each(|(_, packet)| pass(&packet));
-            return None;
+            return self.held.drain(..).for_each(|(_, packet)| pass(&packet));
         };
+        seen(from);
         let packet = self.buffer[..length].to_vec();
         self.occupy(length);
         let t = self.trouble;
         if self.random.happens(t.loss) {
             lost.fetch_add(1, Ordering::SeqCst);
         } else if self.random.happens(t.swapping) {
-            self.held.push((1 + self.random.below(6), packet));
-            return Some(from);
+            return self.held.push((1 + self.random.below(6), packet));
         } else {
             pass(&packet);
             if self.random.happens(t.doubling) {
@@ -241,7 +250,6 @@ impl Line {
         }
         self.held.iter_mut().for_each(|(others, _)| *others -= 1);
         self.held.extract_if(.., |(others, _)| *others == 0).for_each(|(_, packet)| pass(&packet));
-        Some(from)
     }
 
     /// The time that a packet takes on the line. The kernel's socket buffer is the queue before it.
