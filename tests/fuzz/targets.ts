@@ -257,7 +257,7 @@ function names(bytes: Uint8Array): void {
   const address = parseAddress(it);
   assert(!address || (address.port >= 0 && address.port < 65_536), 'ports are ports');
   assert(!parseListenAddress(it) || address !== undefined, 'an address to listen on is an address');
-  faults(UsageError, () => parseMapping(it, '127.0.0.1'));
+  faults(UsageError, () => parseMapping(it));
   faults(TypeError, () => fromHex(it));
 }
 

@@ -56,22 +56,28 @@ export const command = defineCommand({
   async run(context) {
     const { options: given, io } = context;
     // What is wrong with the command line is told first, whatever the file says.
-    if (!given.stdio) await readSpecs(context, '127.0.0.1');
+    const specs = given.stdio ? undefined : await readSpecs(context);
     const config = (await loadAgentConfig(given.config, io.cwd)).value;
-    return given.stdio ? runStdio(context, config) : runForward(context, config);
+    return specs ? runForward(context, config, specs) : runStdio(context, config);
   },
 });
 
 type Context = CommandContext<typeof options>;
 type Config = Awaited<ReturnType<typeof loadAgentConfig>>['value'];
 
-async function runForward(context: Context, config: Config): Promise<undefined> {
+async function runForward(
+  context: Context,
+  config: Config,
+  specs: readonly ForwardSpec[],
+): Promise<undefined> {
   const { json, stack, lifecycle, print } = context;
-  const specs = await readSpecs(context, config.forward.address);
   const { planForwards } = await import('../forward/spec.ts');
   const { startForwards } = await import('../forward/start.ts');
   const agent = await startCommandAgent(context, 'ztna forward', config, context.log('agent', config.log));
-  const plans = specs.flatMap((spec) => planForwards(spec, agent.services(), only(context)));
+  const plans = specs.flatMap((spec) => {
+    const listen = { host: config.forward.address, ...spec.listen };
+    return planForwards({ ...spec, listen }, agent.services(), only(context));
+  });
   const { open } = stack.use(startForwards(agent, plans, 'LOCALPORT, --listen or --map'));
   if (json) print(JSON.stringify({ event: 'ready', forwards: open }));
   else
@@ -113,17 +119,17 @@ function aborted(signal: AbortSignal): Promise<unknown> {
 }
 
 /** What the command line asks for; UsageError when that is nothing, or unclear. */
-async function readSpecs({ options: given, positionals }: Context, host: string): Promise<ForwardSpec[]> {
+async function readSpecs({ options: given, positionals }: Context): Promise<ForwardSpec[]> {
   const { parseLocal, parseMapping, parseServiceSpec } = await import('../forward/spec.ts');
   const [service, port] = positionals;
-  const specs = given.map.map((text) => parseMapping(text, host));
+  const specs = given.map.map(parseMapping);
   if (given.udp && given.tcp)
     throw new UsageError('--udp and --tcp exclude each other', 'leave out one of them');
   if (port !== undefined && given.listen !== undefined) {
     throw new UsageError('LOCALPORT and --listen say the same', 'leave out one of them');
   }
   if (service !== undefined) {
-    specs.unshift({ ...parseServiceSpec(service), listen: parseLocal(port ?? given.listen ?? '0', host) });
+    specs.unshift({ ...parseServiceSpec(service), listen: parseLocal(port ?? given.listen ?? '0') });
   }
   if (specs.length > 0) return specs;
   throw new UsageError('no service to forward', 'write ztna forward --config FILE SERVICE [LOCALPORT]');

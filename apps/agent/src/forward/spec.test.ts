@@ -56,19 +56,18 @@ test.each(['', 'a=b', 'web:', 'web:0', 'web:70000', 'a b'])('%j is no service', 
 });
 
 test.each([
-  ['8080', { host: '127.0.0.1', port: 8080 }],
+  ['8080', { port: 8080 }],
   ['[::1]:80', { host: '::1', port: 80 }],
   ['0.0.0.0:0', { host: '0.0.0.0', port: 0 }],
 ])('%s is a local address', (text, expected) => {
-  expect(parseLocal(text, '127.0.0.1')).toEqual(expected);
+  expect(parseLocal(text)).toEqual(expected);
 });
 
 test.each(['', '99999', 'example.com:80', '127.0.0.1'])('%j is no local address', (text) => {
-  expect(() => parseLocal(text, '127.0.0.1')).toThrow();
+  expect(() => parseLocal(text)).toThrow();
 });
 
 test('a mapping has a service and a local port', () => {
-  const expected = { service: 'db', port: 5432, listen: { host: '127.0.0.1', port: 15432 } };
-  expect(parseMapping('db:5432=15432', '127.0.0.1')).toEqual(expected);
-  expect(() => parseMapping('db', '127.0.0.1')).toThrow();
+  expect(parseMapping('db:5432=15432')).toEqual({ service: 'db', port: 5432, listen: { port: 15432 } });
+  expect(() => parseMapping('db')).toThrow();
 });

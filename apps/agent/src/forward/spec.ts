@@ -9,8 +9,14 @@ export interface ServiceSpec {
   readonly port: number;
 }
 
+/** Where to listen, as written: without a host, where the configuration says. */
+export interface LocalSpec {
+  readonly host?: string;
+  readonly port: number;
+}
+
 export interface ForwardSpec extends ServiceSpec {
-  readonly listen: Address;
+  readonly listen: LocalSpec;
 }
 
 /** One local port and where it leads. A service with TCP and UDP on one port gives two. */
@@ -31,9 +37,9 @@ export function parseServiceSpec(text: string): ServiceSpec {
   return { service: match[1] ?? '', port };
 }
 
-/** Reads `PORT` or `ADDRESS:PORT`; a bare port is on `host`. Throws UsageError. */
-export function parseLocal(text: string, host: string): Address {
-  const address = /^\d{1,5}$/.test(text) ? { host, port: Number(text) } : parseListenAddress(text);
+/** Reads `PORT` or `ADDRESS:PORT`. Throws UsageError. */
+export function parseLocal(text: string): LocalSpec {
+  const address = /^\d{1,5}$/.test(text) ? { port: Number(text) } : parseListenAddress(text);
   if (address && address.port <= 65_535) return address;
   const named = parseAddress(text) !== undefined;
   throw new UsageError(
@@ -43,7 +49,7 @@ export function parseLocal(text: string, host: string): Address {
 }
 
 /** Reads `SERVICE[:PORT]=[ADDRESS:]LOCALPORT`. Throws UsageError. */
-export function parseMapping(text: string, host: string): ForwardSpec {
+export function parseMapping(text: string): ForwardSpec {
   const at = text.indexOf('=');
   if (at < 0) {
     throw new UsageError(
@@ -51,12 +57,12 @@ export function parseMapping(text: string, host: string): ForwardSpec {
       'write for example --map db:5432=15432',
     );
   }
-  return { ...parseServiceSpec(text.slice(0, at)), listen: parseLocal(text.slice(at + 1), host) };
+  return { ...parseServiceSpec(text.slice(0, at)), listen: parseLocal(text.slice(at + 1)) };
 }
 
 /** What is to be listened on for a spec, by the ports that the service has. Throws ZtnaError. */
 export function planForwards(
-  spec: ForwardSpec,
+  spec: ServiceSpec & { readonly listen: Address },
   services: readonly AgentService[],
   only: TransportProtocol | undefined,
 ): Forward[] {
