@@ -32,6 +32,8 @@ pub(crate) struct Routes {
 /// Bytes handed to noq ahead of congestion control; more would only queue where nothing is fair.
 const AHEAD: usize = 32 << 10;
 const _: () = assert!(AHEAD < DATAGRAM_SEND_BUFFER);
+/// Empty datagrams that fill noq's buffer.
+const FILLERS: usize = DATAGRAM_SEND_BUFFER / size_of::<Bytes>() + 1;
 /// Longest prefix that a route may have.
 pub(crate) const MAX_PREFIX: usize = 15;
 
@@ -173,9 +175,10 @@ pub(crate) struct Conn {
     /// When a rate limit lets the next datagram of `queue` go.
     pub(crate) queue_timer: Option<Instant>,
     pub(crate) max_datagram: usize,
-    /// The largest datagram that noq may hold, and whether it holds empty ones that made others go.
+    /// The largest datagram that noq may hold.
     ahead_largest: usize,
-    fillers: bool,
+    /// How many datagrams noq will have sent when the last empty one has gone.
+    fillers_until: u64,
     pub(crate) reported_max_datagram: usize,
     /// Inner connections that wait until `queue` has room.
     pub(crate) waiters: Vec<Id>,
@@ -217,7 +220,7 @@ impl Conn {
             queue_timer: None,
             max_datagram: 0,
             ahead_largest: 0,
-            fillers: false,
+            fillers_until: 0,
             reported_max_datagram: 0,
             waiters: Vec::new(),
             last_path: None,
@@ -280,7 +283,7 @@ impl Conn {
                     self.drops.too_large += 1;
                     continue;
                 }
-                Err(q::SendDatagramError::Blocked(frame)) if self.fillers => {
+                Err(q::SendDatagramError::Blocked(frame)) if self.noq_sent() < self.fillers_until => {
                     let _ = self.q.datagrams().send(frame, true);
                 }
                 Err(_) => {
@@ -306,11 +309,16 @@ impl Conn {
             return;
         }
         self.drops.too_large += ahead.div_ceil(largest) as u64;
-        for _ in 0..=DATAGRAM_SEND_BUFFER / size_of::<Bytes>() {
+        for _ in 0..FILLERS {
             let _ = self.q.datagrams().send(Bytes::new(), true);
         }
         self.ahead_largest = 0;
-        self.fillers = true;
+        self.fillers_until = self.noq_sent() + FILLERS as u64;
+    }
+
+    /// Datagrams that have left noq's buffer in packets.
+    fn noq_sent(&mut self) -> u64 {
+        self.q.stats().frame_tx.datagram
     }
 
     /// Bytes of datagrams that noq has not sent yet.

@@ -213,6 +213,27 @@ fn observed(owner: &mut Owner, conn: Id) -> SocketAddr {
 
 #[test]
 fn datagrams_that_are_too_large_for_the_network_that_a_client_moved_to_hold_up_no_others() {
+    moved_to_a_narrow_network();
+}
+
+#[test]
+fn after_such_a_move_what_the_connection_does_not_take_is_refused_and_counted_as_before() {
+    let (_client, mut server, line, link) = moved_to_a_narrow_network();
+    let sent = |s: &mut Owner, more: usize| {
+        (0..more).for_each(|_| s.datagram(link.server, vec![3]));
+        s.connection_stats(link.server).expect("open connection")
+    };
+    // What has pushed the large ones out of the buffer goes before these.
+    let before = sent(&mut server, 0).datagrams_sent;
+    server.ask_until("sending", |s| sent(s, 500).datagrams_sent - before, |n| *n > 5_000);
+    line.pass(true, false);
+    // So many at a time, and none is dropped on the way to the buffer.
+    let refused = |s: &mut Owner| (sent(s, 3_000), s.connection_drops(link.server, "refused")).1;
+    server.ask_until("refusing", refused, |n| *n > 0);
+}
+
+/// Over a full congestion window, with datagrams in the server's buffer that are too large now; others arrive again.
+fn moved_to_a_narrow_network() -> (Owner, Owner, Proxy, Link) {
     let pki = Pki::new();
     let mut server = Owner::start(EndpointOptions {
         server: Some(server_options(TransportOptions::default())),
@@ -241,4 +262,5 @@ fn datagrams_that_are_too_large_for_the_network_that_a_client_moved_to_hold_up_n
         c.take_datagrams(link.client).iter().any(|d| d[..] == [2; 100])
     };
     client.ask_until("a datagram that fits", sent_and_arrived, |arrived| *arrived);
+    (client, server, line, link)
 }
