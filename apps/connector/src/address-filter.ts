@@ -1,5 +1,6 @@
 import { BlockList, isIPv4, isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { attempt } from '@ztna/link';
 
 /** Why an address is not dialled. */
 export type Forbidden = 'unspecified' | 'multicast' | 'loopback' | 'link-local' | 'own-listener';
@@ -107,15 +108,6 @@ function embeddedAt(groups: readonly number[]): number | undefined {
   if (begins(0, 0, 0, 0, 0, 0xffff)) return 6; // IPv4-mapped, RFC 4291
   const compatible = begins(0, 0, 0, 0, 0, 0) && (groups[6] !== 0 || (groups[7] ?? 0) > 1);
   return compatible ? 6 : undefined; // IPv4-compatible, RFC 4291; not :: and ::1
-}
-
-/** Throws when the process has no file descriptor left, which is no reason to end a flow's decision with it. */
-function attempt(addresses: () => readonly string[]): readonly string[] | undefined {
-  try {
-    return addresses();
-  } catch {
-    return undefined;
-  }
 }
 
 function addressesOfMachine(): string[] {

@@ -13,6 +13,7 @@ export { type ControlOptions, openControl } from './control.ts';
 export { ControlStream, type ControlStreamEvents } from './control-stream.ts';
 export { whyNotConnected } from './diagnosis.ts';
 export { DirectPaths, type DirectSettings, directRanges } from './direct/direct-paths.ts';
+export { attempt } from './direct/interfaces.ts';
 export type { PortMappingStatus } from './direct/port-mapping.ts';
 export { SecondObserver, type SecondObserverOptions } from './direct/second-observer.ts';
 export { endOrderly } from './end.ts';

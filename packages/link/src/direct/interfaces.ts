@@ -71,10 +71,13 @@ export class InterfaceWatcher implements Disposable {
   }
 }
 
-/** Throws when the process has no file descriptor left: nothing to end for. */
-function attempt(interfaces: () => NodeJS.Dict<NetworkInterfaceInfo[]>) {
+/**
+ * Asks the system for the machine's addresses. It throws when the process has no file descriptor left, which is no
+ * reason to end anything: undefined then.
+ */
+export function attempt<T>(ask: () => T): T | undefined {
   try {
-    return interfaces();
+    return ask();
   } catch {
     return undefined;
   }
