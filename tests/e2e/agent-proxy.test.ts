@@ -11,7 +11,7 @@ let proxy: LocalProxy;
 
 beforeAll(async () => {
   stack = await startStack();
-  agent = await stack.startAgent({ proxy: { handshakeTimeoutMs: 500 } });
+  agent = await stack.startAgent({ proxy: { handshakeTimeoutMs: 2_000 } });
   proxy = startProxy(agent, { host: '127.0.0.1', port: 0 }, 'test');
 });
 afterAll(() => stack[Symbol.asyncDispose]());
