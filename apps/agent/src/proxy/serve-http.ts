@@ -1,11 +1,9 @@
 import type { TcpSocket } from '@ztna/quic';
-import { joinOpenTcp } from '../flows/tcp.ts';
-import { asFlowError } from '../local.ts';
+import { carry } from './carry.ts';
 import { CONNECT_ESTABLISHED, httpAnswer, parseHead } from './http-head.ts';
 import type { HandshakeReader } from './reader.ts';
 import { replyFor } from './replies.ts';
 import type { ProxyContext } from './start.ts';
-import { findTarget } from './target.ts';
 
 /** One HTTP client: CONNECT, or one request for an `http:` URL. */
 export async function serveHttp(
@@ -24,32 +22,12 @@ export async function serveHttp(
   }
   reader.release();
   const request = parsed.value;
-  try {
-    const target = findTarget(context, 'tcp', request.destination);
-    const flow = await agent.openFlow(target);
-    try {
-      if (request.type === 'forward') await flow.stream.write(Buffer.from(request.head, 'latin1'));
-      await flow.result();
-      if (request.type === 'connect') await socket.write(Buffer.from(CONNECT_ESTABLISHED));
-      const { reason } = await joinOpenTcp(flow, socket);
-      agent.observer.add('tcp_flow_ended', reason);
-    } catch (error) {
-      flow.abandon();
-      throw error;
-    } finally {
-      flow.release();
-    }
-  } catch (error) {
-    const { code, message } = asFlowError(error);
-    const { service, port } = describe(request.destination);
-    agent.observer.add('local_flow_failed', code);
-    agent.log.warn({ name: service, port, code, reason: message }, 'HTTP proxy: flow failed');
-    await answer(socket, httpAnswer(replyFor(code).http, message));
-  }
-}
-
-function describe({ host, port }: { host: string; port: number }) {
-  return { service: host, port };
+  const refusal = await carry(context, 'HTTP proxy', socket, request.destination, async (flow) => {
+    if (request.type === 'forward') await flow.stream.write(Buffer.from(request.head, 'latin1'));
+    await flow.result();
+    if (request.type === 'connect') await socket.write(Buffer.from(CONNECT_ESTABLISHED));
+  });
+  if (refusal) await answer(socket, httpAnswer(replyFor(refusal.code).http, refusal.message));
 }
 
 async function answer(socket: TcpSocket, text: string): Promise<void> {

@@ -1,7 +1,6 @@
 import type { TcpSocket } from '@ztna/quic';
-import { joinOpenTcp } from '../flows/tcp.ts';
-import { asFlowError } from '../local.ts';
 import { serveAssociation } from './associate.ts';
+import { carry } from './carry.ts';
 import type { HandshakeReader } from './reader.ts';
 import { replyFor } from './replies.ts';
 import {
@@ -14,7 +13,6 @@ import {
   type SocksError,
 } from './socks5.ts';
 import type { ProxyContext } from './start.ts';
-import { findTarget } from './target.ts';
 
 /** One SOCKS5 client, without authentication: who can reach the port may use it. */
 export async function serveSocks(
@@ -46,29 +44,11 @@ async function connect(
   socket: TcpSocket,
   destination: SocksDestination,
 ): Promise<void> {
-  const { agent } = context;
-  try {
-    const flow = await agent.openFlow(findTarget(context, 'tcp', destination));
-    try {
-      await flow.result();
-      await socket.write(encodeReply(REPLY.succeeded));
-      const { reason } = await joinOpenTcp(flow, socket);
-      agent.observer.add('tcp_flow_ended', reason);
-    } catch (error) {
-      flow.abandon();
-      throw error;
-    } finally {
-      flow.release();
-    }
-  } catch (error) {
-    const { code, message } = asFlowError(error);
-    agent.observer.add('local_flow_failed', code);
-    agent.log.warn(
-      { name: destination.host, port: destination.port, code, reason: message },
-      'SOCKS: flow failed',
-    );
-    await answer(socket, encodeReply(replyFor(code).socks));
-  }
+  const refusal = await carry(context, 'SOCKS', socket, destination, async (flow) => {
+    await flow.result();
+    await socket.write(encodeReply(REPLY.succeeded));
+  });
+  if (refusal) await answer(socket, encodeReply(replyFor(refusal.code).socks));
 }
 
 async function refuse(
