@@ -15,7 +15,8 @@ pub(crate) use random::Random;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use ztna_quic::engine::{
-    BUSY_POLL, EndpointOptions, FramePrefix, Id, Keys, RetryPolicy, ServerOptions, TransportOptions, UNREAD_WINDOW,
+    BUSY_POLL, EndpointOptions, FramePrefix, Id, Keys, RetryPolicy, ServerOptions, TransportOptions,
+    UNREAD_WINDOW,
 };
 use ztna_quic::tls::TlsMaterial;
 
