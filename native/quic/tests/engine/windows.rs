@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use ztna_quic::engine::{Command, Event, Id, TransportOptions};
 
 const STREAM: usize = 2 << 20;
+/// As many as a connection's window grows for.
+const UNREAD: usize = 16;
 /// What the engine itself reads ahead of a reader.
 const AHEAD: usize = 256 << 10;
 
@@ -17,8 +19,8 @@ fn narrow() -> TransportOptions {
 fn streams_that_the_server_does_not_read_leave_others_alone() {
     let mut r = Relayed::start(&Plan::default());
     let inner = r.connect_inner(TransportOptions::default());
-    stuff(&mut r.a, inner.client, 8, STREAM + AHEAD);
-    streams_of(&mut r.b, inner.server, 8);
+    stuff(&mut r.a, inner.client, UNREAD, STREAM + AHEAD);
+    streams_of(&mut r.b, inner.server, UNREAD);
     r.transfer(inner, 4 << 20);
 }
 
@@ -26,8 +28,8 @@ fn streams_that_the_server_does_not_read_leave_others_alone() {
 fn streams_that_the_client_does_not_read_leave_others_alone() {
     let mut r = Relayed::start(&Plan::default());
     let inner = r.connect_inner(TransportOptions::default());
-    stuff(&mut r.b, inner.server, 8, STREAM + AHEAD);
-    streams_of(&mut r.a, inner.client, 8);
+    stuff(&mut r.b, inner.server, UNREAD, STREAM + AHEAD);
+    streams_of(&mut r.a, inner.client, UNREAD);
     transfer(&mut r.b, inner.server, &mut r.a, inner.client, 4 << 20);
 }
 
@@ -64,7 +66,7 @@ fn more_unread_streams_than_a_connection_may_have_are_counted_and_lose_nothing()
         let stream = r.a.open(inner.client, true);
         r.a.write(inner.client, stream, sent.clone(), true);
     }
-    r.b.ask_until("the whole grant", granted, |n| *n == 32 * u64::from(narrow().stream_window));
+    r.b.ask_until("the whole grant", granted, |n| *n == 4 * u64::from(narrow().connection_window));
     r.b.ask_until("a count", |b| b.drops("unread_limited"), |n| *n > 0);
     let mut received: HashMap<u64, usize> = streams_of(&mut r.b, inner.server, count).into_iter().collect();
     // All of them in turn: one alone may have to wait for others.
@@ -105,7 +107,7 @@ fn connections_share_what_the_endpoint_grants_and_none_gets_all() {
 /// Opens streams and fills each with as much as a reader that does not read lets in.
 fn stuff(owner: &mut Owner, conn: Id, count: usize, each: usize) {
     let bytes = pattern(each, 1);
-    let streams: Vec<u64> = (0..count).map(|_| owner.open(conn, false)).collect();
+    let streams: Vec<u64> = (0..count).map(|_| owner.open(conn, true)).collect();
     for stream in &streams {
         owner.write_reported(conn, *stream, bytes.clone());
     }
