@@ -47,7 +47,7 @@ test('downloads that a local program does not read do not hold up the other flow
   await standstill(() => spring.sent());
   await arena.unharmed();
   const granted = async () => (await arena.agent.endpoint.stats()).unreadGranted;
-  expect(await granted()).toBe(FLOWS * STREAM);
+  expect(await granted()).toBe((FLOWS - 1) * STREAM);
   for (const socket of flows) socket.resume();
   await moves(() => spring.sent());
 });
@@ -57,7 +57,7 @@ test('uploads that a backend does not read do not hold up the other flows of the
   for (const socket of flows) pour(socket);
   await standstill(() => flows.reduce((sum, s) => sum + s.bytesWritten - s.writableLength, 0));
   await arena.unharmed();
-  expect(await arena.metric('connector', 'ztna_quic_unread_bytes')).toBe(FLOWS * STREAM);
+  expect(await arena.metric('connector', 'ztna_quic_unread_bytes')).toBe((FLOWS - 1) * STREAM);
 });
 
 async function openFlows(service: string): Promise<Socket[]> {
