@@ -106,6 +106,7 @@ export interface NativeEndpointStats {
   rxCalls: number
   txCalls: number
   sendErrors: number
+  unreadGranted: number
   drops: Array<NativeCount>
   threadCpuMs: number
   loops: number

@@ -6,8 +6,8 @@ import { type Backend, pour, startBackend } from './support/backend.ts';
 const MiB = 1024 * 1024;
 const FLOWS = 30;
 const SOON = { timeout: 10_000 };
-/** Unread and unacknowledged bytes of one inner connection, as in the README. */
-const CONNECTION = 8 * MiB + 8 * MiB;
+/** Unread bytes, those of unread streams, and unacknowledged ones of one inner connection, as in the README. */
+const CONNECTION = 8 * MiB + 32 * MiB + 8 * MiB;
 const READ_AHEAD = 256 * 1024;
 /** What the kernel takes of a socket that the connector does not read: its send and its receive buffer. */
 const KERNEL = 10 * MiB;

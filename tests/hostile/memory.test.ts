@@ -12,8 +12,8 @@ import { Child } from './support/child.ts';
 const MiB = 1024 * 1024;
 /** Read ahead of a reader that does not read, per stream and direction (native/quic/src/engine/streams.rs). */
 const READ_AHEAD = 256 * 1024;
-/** Unread and unacknowledged bytes of one inner connection beside that (options.rs, configure.rs). */
-const CONNECTION = 8 * MiB + 8 * MiB;
+/** Of one inner connection beside that: unread, more of it for unread streams, unacknowledged (options.rs, window.rs, configure.rs). */
+const CONNECTION = 8 * MiB + 32 * MiB + 8 * MiB;
 
 /** What an intermediate may grow by, whatever passes: nothing of a stream stays there. */
 const RELAY = 32 * MiB;

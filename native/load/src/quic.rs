@@ -55,6 +55,7 @@ impl Link {
             keys: Keys::default(),
             busy_poll: engine::BUSY_POLL,
             direct: None,
+            unread_window: engine::UNREAD_WINDOW,
         };
         let owner = std::thread::current();
         let pinger: Arc<Mutex<Option<Pinger>>> = Arc::default();

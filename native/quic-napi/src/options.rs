@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use ztna_quic::engine::{
     BUSY_POLL, Cidr, Congestion, DirectOptions, EndpointOptions, FramePrefix, Keys, RetryPolicy,
-    ServerOptions, TransportOptions,
+    ServerOptions, TransportOptions, UNREAD_WINDOW,
 };
 use ztna_quic::tls::{TlsIdentity, TlsMaterial};
 
@@ -222,6 +222,7 @@ impl TryFrom<NativeEndpointOptions> for EndpointOptions {
             keys: n.keys.try_into()?,
             busy_poll: n.busy_poll_us.map_or(BUSY_POLL, |us| Duration::from_micros(us.into())),
             direct: n.direct.map(TryInto::try_into).transpose()?,
+            unread_window: UNREAD_WINDOW,
         })
     }
 }

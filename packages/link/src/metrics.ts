@@ -54,6 +54,11 @@ function gaugeEndpoint(metrics: Metrics, endpoint: Endpoint): void {
     },
   });
   metrics.gauge({
+    name: 'quic_unread_bytes',
+    help: 'What sessions may hold beyond their windows for flows whose application or backend does not read',
+    collect: async (gauge) => gauge.set((await stats())?.unreadGranted ?? 0),
+  });
+  metrics.gauge({
     name: 'quic_drops',
     help: 'What the QUIC thread dropped since the start, by cause',
     labels: ['cause'],

@@ -205,6 +205,7 @@ export class Endpoint implements AsyncDisposable {
     return {
       connections: s.connections,
       udp: { rxPackets, txPackets, rxCalls, txCalls, sendErrors },
+      unreadGranted: s.unreadGranted,
       drops: counts(s.drops),
       threadCpuMs: s.threadCpuMs,
       loops: s.loops,

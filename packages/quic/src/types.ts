@@ -230,6 +230,8 @@ export interface EndpointStats {
     readonly txCalls: number;
     readonly sendErrors: number;
   };
+  /** Bytes that peers may send beyond the windows of their connections, for streams that are not read. */
+  readonly unreadGranted: number;
   readonly drops: Readonly<Record<string, number>>;
   readonly threadCpuMs: number;
   readonly loops: number;

@@ -40,6 +40,10 @@ pub(crate) fn endpoint(keys: &Keys) -> Result<q::EndpointConfig, StartError> {
     Ok(config)
 }
 
+pub(crate) fn stream_window(o: &TransportOptions) -> u32 {
+    o.stream_window.min(MAX_STREAM_WINDOW)
+}
+
 pub(crate) fn transport(o: &TransportOptions) -> Result<q::TransportConfig, StartError> {
     let mut t = q::TransportConfig::default();
     let idle = q::IdleTimeout::try_from(o.idle_timeout)
@@ -59,7 +63,7 @@ pub(crate) fn transport(o: &TransportOptions) -> Result<q::TransportConfig, Star
     }
     t.max_concurrent_bidi_streams(o.max_bidi_streams.into());
     t.max_concurrent_uni_streams(o.max_uni_streams.into());
-    t.stream_receive_window(o.stream_window.min(MAX_STREAM_WINDOW).into());
+    t.stream_receive_window(stream_window(o).into());
     t.receive_window(o.connection_window.into());
     t.send_window(SEND_WINDOW);
     t.datagram_receive_buffer_size(Some(DATAGRAM_RECEIVE_BUFFER));

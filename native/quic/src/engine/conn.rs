@@ -4,6 +4,7 @@ use super::configure::DATAGRAM_SEND_BUFFER;
 use super::paths::Paths;
 use super::types::{FramePrefix, Id};
 use super::under_way::Origin;
+use super::window::ReceiveWindow;
 use crate::fairqueue::FairQueue;
 use bytes::Bytes;
 use noq_proto as q;
@@ -167,6 +168,7 @@ pub(crate) struct Conn {
     pub(crate) dirty: bool,
     pub(crate) timer: Option<Instant>,
     pub(crate) streams: FxHashMap<u64, Stream>,
+    pub(crate) window: ReceiveWindow,
     /// Streams that wait until the peer allows them, in order.
     pub(crate) opening: VecDeque<u64>,
     pub(crate) routes: Routes,
@@ -214,6 +216,7 @@ impl Conn {
             dirty: false,
             timer: None,
             streams: FxHashMap::default(),
+            window: ReceiveWindow::default(),
             opening: VecDeque::new(),
             routes: Routes::default(),
             queue: FairQueue::new(Default::default()),

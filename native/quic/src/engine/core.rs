@@ -77,6 +77,7 @@ pub(crate) struct Drops {
     pub(crate) probe_rounds: u64,
     pub(crate) strangers: u64,
     pub(crate) relayed_path_moved: u64,
+    pub(crate) unread_limited: u64,
 }
 
 pub(crate) struct Engine {
@@ -104,6 +105,8 @@ pub(crate) struct Engine {
     pub(crate) udp_listeners: FxHashMap<Id, UdpListening>,
     pub(crate) udp_flows: FxHashMap<Id, UdpFlow>,
     pub(crate) drops: Drops,
+    /// What peers may send beyond the windows of their connections, for streams that are not read.
+    pub(crate) unread_granted: u64,
     pub(crate) direct: Option<DirectFilter>,
     pub(super) packets: Vec<Packet>,
     pub(super) inbox: Inbox<q::ConnectionEvent>,
@@ -181,6 +184,7 @@ impl Engine {
             udp_listeners: FxHashMap::default(),
             udp_flows: FxHashMap::default(),
             drops: Drops::default(),
+            unread_granted: 0,
             direct,
             packets: Vec::new(),
             inbox: Inbox::new(),
@@ -419,6 +423,7 @@ impl Engine {
             rx_calls: u.rx_calls,
             tx_calls: self.udp.out.counters.calls,
             send_errors: self.udp.out.counters.errors,
+            unread_granted: self.unread_granted,
             drops: vec![
                 ("receive_errors", u.rx_errors),
                 ("receive_overload", self.inbox.dropped),
@@ -442,6 +447,7 @@ impl Engine {
                 ("probe_rounds_limited", d.probe_rounds),
                 ("strangers", d.strangers),
                 ("relayed_path_moved", d.relayed_path_moved),
+                ("unread_limited", d.unread_limited),
             ],
             thread_cpu: super::cpu::of_thread(),
             loops: self.loops,

@@ -10,6 +10,7 @@ use super::sources::Verdict;
 use super::types::{CloseKind, Event, Id, REMOTE};
 use super::under_way::Origin;
 use super::watch::MIN_SILENCE;
+use super::window::ReceiveWindow;
 use crate::tls::{TlsContext, TlsMaterial};
 use bytes::Bytes;
 use noq_proto as q;
@@ -69,6 +70,8 @@ impl Engine {
                 self.under_way.begin(origin);
                 if let Some(c) = self.conns.get_mut(&id) {
                     c.origin = Some(origin);
+                    let inner = self.options.inner_server.as_ref();
+                    c.window = inner.map(|o| ReceiveWindow::new(&o.transport)).unwrap_or_default();
                 }
             }
             Err(e) => {
@@ -117,6 +120,7 @@ impl Engine {
         if let Some(at) = c.timer {
             self.timers.remove(&(at, TimerKey::Conn(id)));
         }
+        self.unread_granted -= c.window.granted();
         self.detach(id, *c);
     }
 
@@ -172,6 +176,9 @@ impl Engine {
         let (handle, conn) =
             self.ep.connect(Instant::now(), config, target, name).map_err(|e| e.to_string())?;
         self.insert(id, handle, conn, None, target);
+        if let Some(c) = self.conns.get_mut(&id) {
+            c.window = ReceiveWindow::new(transport);
+        }
         Ok(())
     }
 

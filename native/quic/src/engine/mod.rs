@@ -42,6 +42,7 @@ mod udp_batch;
 mod udpflow;
 mod under_way;
 mod watch;
+mod window;
 
 pub use cidr::Cidr;
 pub use handle::Handle;

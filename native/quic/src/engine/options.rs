@@ -122,9 +122,14 @@ pub struct EndpointOptions {
     pub keys: Keys,
     /// Longest time to poll before sleeping, learned up to this bound; zero never polls.
     pub busy_poll: Duration,
+    /// Bytes that all inner connections together may grow their windows by for streams that are not read.
+    pub unread_window: u64,
     /// Lets inner connections have direct paths; `None` has them run over virtual paths alone.
     pub direct: Option<DirectOptions>,
 }
+
+/// Of `unread_window`: 128 streams of two MiB.
+pub const UNREAD_WINDOW: u64 = 256 << 20;
 
 /// Twice what waking a thread costs on a virtual machine.
 pub const BUSY_POLL: Duration = Duration::from_micros(50);

@@ -39,6 +39,8 @@ pub(crate) struct Stream {
     pub(crate) expect: Bytes,
     pub(crate) incoming: VecDeque<Bytes>,
     pub(crate) incoming_bytes: usize,
+    /// noq holds more of it than the reader takes.
+    unread: bool,
     pub(crate) receive_end: Option<ReceiveEnd>,
     /// The end was handed over, or nobody wants the rest.
     pub(crate) receive_done: bool,
@@ -207,12 +209,17 @@ impl Engine {
         }
         let mut receive = c.q.recv_stream(stream_id(raw));
         let Ok(mut chunks) = receive.read(true) else { return };
+        let (mut read, mut unread) = (0, false);
         loop {
             // Also a full buffer asks: a reset must not wait for a reader that does not read.
             let room = ahead.saturating_sub(s.incoming_bytes);
             match chunks.next(room) {
-                Ok(Some(_)) if room == 0 => break,
+                Ok(Some(_)) if room == 0 => {
+                    unread = true;
+                    break;
+                }
                 Ok(Some(chunk)) => {
+                    read += chunk.bytes.len() as u64;
                     s.incoming_bytes += chunk.bytes.len();
                     s.push(chunk.bytes);
                 }
@@ -227,7 +234,10 @@ impl Engine {
                 }
             }
         }
-        if chunks.finalize().should_transmit() {
+        let transmit = chunks.finalize().should_transmit();
+        let was_unread = std::mem::replace(&mut s.unread, unread);
+        self.taken(conn, read, was_unread, unread);
+        if transmit {
             self.mark(conn);
         }
     }
@@ -369,10 +379,12 @@ impl Engine {
         s.receive_done = !s.opening;
         s.incoming.clear();
         s.incoming_bytes = 0;
+        let was_unread = std::mem::take(&mut s.unread);
         let socket = s.to_socket;
         if s.wanted.take().is_some() {
             self.events.push(Event::Read { conn, stream: raw, data: Err(Cut::Closed) });
         }
+        self.taken(conn, 0, was_unread, false);
         if let Some(socket) = socket {
             self.drop_tcp(socket, true);
         }

@@ -481,6 +481,8 @@ pub struct EndpointStats {
     pub rx_calls: u64,
     pub tx_calls: u64,
     pub send_errors: u64,
+    /// Bytes granted to peers beyond the windows of their connections, for streams that are not read.
+    pub unread_granted: u64,
     pub drops: Vec<(&'static str, u64)>,
     pub thread_cpu: Duration,
     pub loops: u64,

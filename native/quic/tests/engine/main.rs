@@ -16,3 +16,4 @@ mod strangers;
 mod streams;
 mod udp_flows;
 mod virtual_paths;
+mod windows;

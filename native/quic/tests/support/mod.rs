@@ -16,6 +16,7 @@ use bytes::Bytes;
 use std::net::SocketAddr;
 use ztna_quic::engine::{
     BUSY_POLL, EndpointOptions, FramePrefix, Id, Keys, RetryPolicy, ServerOptions, TransportOptions,
+    UNREAD_WINDOW,
 };
 use ztna_quic::tls::TlsMaterial;
 
@@ -52,6 +53,7 @@ pub(crate) fn client_endpoint(tls: TlsMaterial) -> EndpointOptions {
         keys: Keys::default(),
         busy_poll: BUSY_POLL,
         direct: None,
+        unread_window: UNREAD_WINDOW,
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
 };
 use std::net::SocketAddr;
 use ztna_quic::engine::{
-    Command, DirectOptions, EndpointOptions, Id, TransportOptions, virtual_path_address,
+    Command, DirectOptions, EndpointOptions, Id, TransportOptions, UNREAD_WINDOW, virtual_path_address,
 };
 
 /// Channel numbers that the relay gives to the two sides.
@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) direct: [Option<DirectOptions>; 2],
     /// Rate limit of the rule from `a` to `b`.
     pub(crate) rate: Option<u64>,
+    /// What `b` grants for unread streams.
+    pub(crate) unread_window: u64,
 }
 
 impl Default for Plan {
@@ -49,6 +51,7 @@ impl Default for Plan {
             inner: outer(),
             direct: [None, None],
             rate: None,
+            unread_window: UNREAD_WINDOW,
         }
     }
 }
@@ -83,6 +86,7 @@ impl Relayed {
                 ..server_options(plan.inner.clone())
             }),
             direct: plan.direct[1].clone(),
+            unread_window: plan.unread_window,
             ..client_endpoint(pki.material("b"))
         });
         let to = way(relay.address());
