@@ -5,6 +5,7 @@
 use super::addr;
 use super::core::Engine;
 use super::direct_filter::Budget;
+use super::leaving::{Leaving, abandoned_by_peer};
 use super::path_info::{PathChange, path_number};
 use super::pulse::{Beat, Pulse};
 use super::roaming::ask_anew;
@@ -39,6 +40,8 @@ pub(crate) struct Paths {
     pub(crate) budget: Budget,
     min_silence: Duration,
     pub(super) known: Vec<Path>,
+    pub(super) leaving: Vec<Leaving>,
+    pub(super) let_go_at: Option<Instant>,
     /// Since when there is a dead path and none that is proven to live.
     outage: Option<Instant>,
     pub(super) candidates_changed: bool,
@@ -65,6 +68,10 @@ pub(super) struct Path {
 impl Path {
     fn is_virtual(&self) -> bool {
         addr::is_virtual(&self.network.remote())
+    }
+
+    pub(super) fn is_living_direct(&self) -> bool {
+        !self.is_virtual() && !self.watch.dead
     }
 
     /// noq believes a round trip as long as an outage, and would wait as long for what is lost. Packets that are
@@ -104,6 +111,8 @@ impl Paths {
             budget: Budget::new(Instant::now()),
             min_silence,
             known: Vec::new(),
+            leaving: Vec::new(),
+            let_go_at: None,
             outage: None,
             candidates_changed: false,
             status_changed: false,
@@ -139,7 +148,7 @@ impl Paths {
         let watched = self.known.len() > 1;
         let looks = self.known.iter().filter(|_| watched);
         let looks = looks.filter_map(|p| p.watch.deadline(&p.pulse.now(), is_available(conn, p.id)));
-        looks.chain(self.report_due()).min()
+        looks.chain(self.report_due()).chain(self.let_go_at).min()
     }
 
     /// Direct paths from addresses that are not ours any more, now dead.
@@ -250,6 +259,8 @@ impl Engine {
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(paths) = c.paths.as_deref_mut() else { return };
         let Some(at) = paths.position(id) else { return };
+        let by_peer = matches!(reason, q::PathAbandonReason::RemoteAbandoned { .. });
+        paths.leave(id, abandoned_by_peer(&mut c.q), by_peer.then(Instant::now));
         let path = paths.known.remove(at);
         let own = |code: u32| q::VarInt::from_u32(code);
         let reason = match reason {
@@ -388,6 +399,7 @@ impl Engine {
             self.rebalance(conn);
         }
         self.report(conn, now);
+        self.let_paths_go(conn, now);
     }
 
     /// The direct path in use has died. Others of which nothing was heard since it was asked are dead with it, if
@@ -443,12 +455,14 @@ impl Engine {
         if !living().any(|p| is_available(&c.q, p.id)) {
             let _ = c.q.set_path_status(best.id, q::PathStatus::Available);
         }
+        let mut lost = Vec::new();
         for path in paths.known.iter().filter(|p| p.watch.dead) {
             let _ = c.q.set_path_status(path.id, q::PathStatus::Backup);
             if is_proven && !path.is_virtual() && path.watch.is_lost() {
-                let _ = c.q.close_path(now, path.id, q::VarInt::from_u32(CLOSED_AS_DEAD));
+                lost.push(path.id);
             }
         }
+        lost.into_iter().for_each(|id| c.close_path(id, CLOSED_AS_DEAD));
         self.mark(conn);
     }
 

@@ -32,13 +32,10 @@ impl Engine {
 
     /// Closes the direct paths whose local address is ours no more.
     fn leave_lost_addresses(&mut self, conn: Id) {
-        let now = Instant::now();
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(paths) = c.paths.as_deref_mut() else { return };
         let lost = paths.lose_addresses();
-        for id in &lost {
-            let _ = c.q.close_path(now, *id, q::VarInt::from_u32(CLOSED_BY_NETWORK));
-        }
+        lost.iter().for_each(|id| c.close_path(*id, CLOSED_BY_NETWORK));
         if !lost.is_empty() {
             self.rebalance(conn);
         }
