@@ -118,6 +118,8 @@ pub(crate) struct Engine {
     pub(super) kept_until: Option<Instant>,
     /// The poller reports when the UDP socket takes more.
     socket_watched: bool,
+    /// When to look again whether an address from which nothing can be sent is ours.
+    pub(super) next_doubt: Instant,
 }
 
 /// Runs until shut down. A panic is reported as the end of the engine, never let out of the thread.
@@ -192,6 +194,7 @@ impl Engine {
             busy_poll,
             kept_until: None,
             socket_watched: false,
+            next_doubt: Instant::now(),
         })
     }
 
@@ -214,6 +217,7 @@ impl Engine {
             self.fire_timers(Instant::now());
             self.serve();
             self.udp.flush();
+            self.notice_lost_address();
             self.watch_socket()?;
             self.hand_over(wake);
         }
