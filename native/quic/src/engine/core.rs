@@ -77,6 +77,7 @@ pub(crate) struct Drops {
     pub(crate) probe_rounds: u64,
     pub(crate) strangers: u64,
     pub(crate) relayed_path_moved: u64,
+    pub(crate) path_reports_limited: u64,
 }
 
 pub(crate) struct Engine {
@@ -446,6 +447,7 @@ impl Engine {
                 ("probe_rounds_limited", d.probe_rounds),
                 ("strangers", d.strangers),
                 ("relayed_path_moved", d.relayed_path_moved),
+                ("path_reports_limited", d.path_reports_limited),
             ],
             thread_cpu: super::cpu::of_thread(),
             loops: self.loops,

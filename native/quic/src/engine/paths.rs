@@ -4,9 +4,10 @@
 
 use super::addr;
 use super::core::Engine;
-use super::direct_filter::Budget;
+use super::direct_filter::{Bucket, Budget};
 use super::leaving::{Leaving, abandoned_by_peer};
-use super::path_info::{PathChange, path_number};
+use super::path_info::PathChange;
+use super::path_reports::OPENINGS;
 use super::pulse::{Beat, Pulse};
 use super::roaming::ask_anew;
 use super::types::{Event, Id};
@@ -47,14 +48,19 @@ pub(crate) struct Paths {
     pub(super) candidates_changed: bool,
     pub(super) status_changed: bool,
     pub(super) moved: bool,
+    /// Paths that the owner may hear of, and whether there is one that it has not.
+    pub(super) openings: Bucket,
+    pub(super) opened: bool,
     pub(super) next_report: Instant,
 }
 
 pub(super) struct Path {
     pub(super) id: q::PathId,
+    /// The owner knows of it.
+    pub(super) announced: bool,
     pub(super) network: q::FourTuple,
     pub(super) pulse: Arc<Pulse>,
-    watch: Watch,
+    pub(super) watch: Watch,
     /// Frames heard on it when it was asked last, or died.
     heard: u64,
     /// Status that the peer gave it, as the owner knows it.
@@ -90,18 +96,6 @@ impl Path {
             self.amends = (asked + 1, beat.answers);
         }
     }
-
-    pub(super) fn event(&self, conn: Id, change: PathChange) -> Event {
-        let remote = self.network.remote();
-        Event::Path {
-            conn,
-            path: path_number(self.id),
-            is_virtual: self.is_virtual(),
-            remote: addr::unmap(remote),
-            local: self.network.local_ip().map(|ip| ip.to_canonical()),
-            change,
-        }
-    }
 }
 
 impl Paths {
@@ -117,6 +111,8 @@ impl Paths {
             candidates_changed: false,
             status_changed: false,
             moved: false,
+            openings: Bucket::full(OPENINGS, Instant::now()),
+            opened: false,
             next_report: Instant::now(),
         }
     }
@@ -169,7 +165,7 @@ impl Paths {
     }
 
     pub(super) fn report_due(&self) -> Option<Instant> {
-        let due = self.candidates_changed || self.status_changed || self.moved;
+        let due = self.candidates_changed || self.status_changed || self.moved || self.opened;
         due.then_some(self.next_report)
     }
 
@@ -216,8 +212,9 @@ impl Engine {
         if paths.position(id).is_some() {
             return;
         }
-        let path = Path {
+        let mut path = Path {
             id,
+            announced: true,
             network,
             pulse,
             watch: Watch::new(paths.min_silence),
@@ -248,7 +245,9 @@ impl Engine {
         {
             tell_status(&mut c.q, id, status);
         }
-        self.events.push(path.event(conn, PathChange::Opened { backup }));
+        path.announced = paths.openings.take_one(OPENINGS, now);
+        paths.opened |= !path.announced;
+        self.events.extend(path.tell(conn, PathChange::Opened { backup }));
         paths.known.push(path);
         if told.is_some() {
             self.path_status_told(conn);
@@ -277,7 +276,8 @@ impl Engine {
             q::PathAbandonReason::UnusableAfterNetworkChange => "network",
             _ => "timeout",
         };
-        self.events.push(path.event(conn, PathChange::Closed { reason }));
+        self.drops.path_reports_limited += u64::from(!path.announced);
+        self.events.extend(path.tell(conn, PathChange::Closed { reason }));
         self.rebalance(conn);
     }
 
@@ -359,14 +359,14 @@ impl Engine {
                     continue;
                 }
             };
-            changes.push(path.event(conn, change));
+            changes.push(path.tell(conn, change));
         }
         // Acknowledgements travel on the path that the peer uses. When both use a dead one, none come back.
         if paths.known.iter().all(|p| p.watch.dead) {
             for path in &mut paths.known {
                 if frames_heard(&mut c.q, path.id) > path.heard {
                     path.watch.revive();
-                    changes.push(path.event(conn, PathChange::Alive));
+                    changes.push(path.tell(conn, PathChange::Alive));
                 }
             }
             // A sender with a full congestion window asks nothing before its next probe, which can be seconds away.
@@ -394,7 +394,7 @@ impl Engine {
                 let also = self.lose_likewise(conn, now);
                 self.events.extend(also);
             }
-            self.events.extend(changes);
+            self.events.extend(changes.into_iter().flatten());
             self.heed_statuses(conn);
             self.rebalance(conn);
         }
@@ -417,7 +417,7 @@ impl Engine {
         for path in paths.known.iter_mut().filter(|p| !p.is_virtual()) {
             let silent = frames_heard(&mut c.q, path.id) == path.heard;
             if silent && path.watch.dies_too(now, &path.pulse.now()) {
-                lost.push(path.event(conn, PathChange::Dead));
+                lost.extend(path.tell(conn, PathChange::Dead));
             }
         }
         lost
