@@ -78,6 +78,7 @@ pub(crate) struct Drops {
     pub(crate) strangers: u64,
     pub(crate) relayed_path_moved: u64,
     pub(crate) unread_limited: u64,
+    pub(crate) path_reports_limited: u64,
 }
 
 pub(crate) struct Engine {
@@ -121,6 +122,8 @@ pub(crate) struct Engine {
     pub(super) kept_until: Option<Instant>,
     /// The poller reports when the UDP socket takes more.
     socket_watched: bool,
+    /// When to look again whether an address from which nothing can be sent is ours.
+    pub(super) next_doubt: Instant,
 }
 
 /// Runs until shut down. A panic is reported as the end of the engine, never let out of the thread.
@@ -196,6 +199,7 @@ impl Engine {
             busy_poll,
             kept_until: None,
             socket_watched: false,
+            next_doubt: Instant::now(),
         })
     }
 
@@ -218,6 +222,7 @@ impl Engine {
             self.fire_timers(Instant::now());
             self.serve();
             self.udp.flush();
+            self.notice_lost_address();
             self.watch_socket()?;
             self.hand_over(wake);
         }
@@ -448,6 +453,7 @@ impl Engine {
                 ("strangers", d.strangers),
                 ("relayed_path_moved", d.relayed_path_moved),
                 ("unread_limited", d.unread_limited),
+                ("path_reports_limited", d.path_reports_limited),
             ],
             thread_cpu: super::cpu::of_thread(),
             loops: self.loops,

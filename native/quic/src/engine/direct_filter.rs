@@ -25,19 +25,19 @@ const BYTES: Rate = Rate { burst: 36_000.0, per_second: 12_000.0 };
 const ROUNDS: Rate = Rate { burst: 4.0, per_second: 0.5 };
 
 #[derive(Debug, Clone, Copy)]
-struct Rate {
-    burst: f64,
-    per_second: f64,
+pub(super) struct Rate {
+    pub(super) burst: f64,
+    pub(super) per_second: f64,
 }
 
 #[derive(Debug)]
-struct Bucket {
+pub(super) struct Bucket {
     tokens: f64,
     at: Instant,
 }
 
 impl Bucket {
-    fn full(rate: Rate, now: Instant) -> Self {
+    pub(super) fn full(rate: Rate, now: Instant) -> Self {
         Self { tokens: rate.burst, at: now }
     }
 
@@ -46,6 +46,12 @@ impl Bucket {
         self.tokens = (self.tokens + since * rate.per_second).min(rate.burst);
         self.at = now;
         self.tokens >= amount
+    }
+
+    pub(super) fn take_one(&mut self, rate: Rate, now: Instant) -> bool {
+        let fits = self.holds(rate, 1.0, now);
+        self.tokens -= f64::from(u8::from(fits));
+        fits
     }
 }
 
@@ -122,9 +128,7 @@ impl Budget {
 
     /// Whether a client may start another round of probes.
     pub(crate) fn take_round(&mut self, now: Instant) -> bool {
-        let fits = self.rounds.holds(ROUNDS, 1.0, now);
-        self.rounds.tokens -= f64::from(u8::from(fits));
-        fits
+        self.rounds.take_one(ROUNDS, now)
     }
 }
 

@@ -228,7 +228,7 @@ impl Engine {
 
     fn close_path(&mut self, id: Id, path: u32) {
         if let Some(c) = self.conns.get_mut(&id) {
-            let _ = c.q.close_path(Instant::now(), q::PathId::from(path), q::VarInt::from_u32(0));
+            c.close_path(q::PathId::from(path), 0);
         }
         self.mark(id);
     }

@@ -22,6 +22,7 @@ mod events;
 mod hand_over;
 mod handle;
 mod inbox;
+mod leaving;
 mod lifecycle;
 mod options;
 mod outbox;

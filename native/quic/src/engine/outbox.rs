@@ -61,6 +61,8 @@ pub(crate) struct Outbox {
     pool: Vec<Vec<u8>>,
     segmentation: bool,
     full: bool,
+    /// The kernel refused a packet from this address: it may not be ours any more.
+    doubtful: Option<IpAddr>,
     pub(crate) counters: OutboxCounters,
 }
 
@@ -71,6 +73,7 @@ impl Outbox {
             pool: Vec::new(),
             segmentation,
             full: false,
+            doubtful: None,
             counters: OutboxCounters::default(),
         }
     }
@@ -78,6 +81,11 @@ impl Outbox {
     /// Whether the socket took no more; `retry` when it is writable.
     pub(crate) fn is_full(&self) -> bool {
         self.full
+    }
+
+    /// The source address of a packet that failed since the last call.
+    pub(crate) fn take_doubtful(&mut self) -> Option<IpAddr> {
+        self.doubtful.take()
     }
 
     /// True when a system call is worth its while.
@@ -119,6 +127,7 @@ impl Outbox {
                 Sent::NotInSegments => self.split_first(),
                 Sent::Failed => {
                     self.counters.errors += 1;
+                    self.doubtful = self.queue.front().and_then(|m| m.source).or(self.doubtful);
                     self.retire(false);
                 }
             }
@@ -365,5 +374,22 @@ mod tests {
         outbox.flush(from.as_raw_fd());
         assert_eq!(received(&to, 1), vec![b"next".to_vec()]);
         assert_eq!(outbox.counters.errors, 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_address_that_is_not_ours_is_doubted_once() {
+        let to = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+        let from = UdpSocket::bind("0.0.0.0:0").expect("any");
+        let mut outbox = Outbox::new(true);
+        let foreign: IpAddr = [203, 0, 113, 1].into();
+        for source in [Some(foreign), None] {
+            let mut buffer = vec![0; 100];
+            outbox.push(&transmit(to.local_addr().expect("bound"), 100, None, source), &mut buffer);
+        }
+        outbox.flush(from.as_raw_fd());
+        assert_eq!(received(&to, 1), vec![vec![0; 100]]);
+        assert_eq!(outbox.take_doubtful(), Some(foreign));
+        assert_eq!(outbox.take_doubtful(), None);
     }
 }

@@ -4,8 +4,10 @@
 
 use super::addr;
 use super::core::Engine;
-use super::direct_filter::Budget;
-use super::path_info::{PathChange, path_number};
+use super::direct_filter::{Bucket, Budget};
+use super::leaving::{Leaving, abandoned_by_peer};
+use super::path_info::PathChange;
+use super::path_reports::OPENINGS;
 use super::pulse::{Beat, Pulse};
 use super::roaming::ask_anew;
 use super::types::{Event, Id};
@@ -39,19 +41,26 @@ pub(crate) struct Paths {
     pub(crate) budget: Budget,
     min_silence: Duration,
     pub(super) known: Vec<Path>,
+    pub(super) leaving: Vec<Leaving>,
+    pub(super) let_go_at: Option<Instant>,
     /// Since when there is a dead path and none that is proven to live.
     outage: Option<Instant>,
     pub(super) candidates_changed: bool,
     pub(super) status_changed: bool,
     pub(super) moved: bool,
+    /// Paths that the owner may hear of, and whether there is one that it has not.
+    pub(super) openings: Bucket,
+    pub(super) opened: bool,
     pub(super) next_report: Instant,
 }
 
 pub(super) struct Path {
     pub(super) id: q::PathId,
+    /// The owner knows of it.
+    pub(super) announced: bool,
     pub(super) network: q::FourTuple,
     pub(super) pulse: Arc<Pulse>,
-    watch: Watch,
+    pub(super) watch: Watch,
     /// Frames heard on it when it was asked last, or died.
     heard: u64,
     /// Status that the peer gave it, as the owner knows it.
@@ -65,6 +74,10 @@ pub(super) struct Path {
 impl Path {
     fn is_virtual(&self) -> bool {
         addr::is_virtual(&self.network.remote())
+    }
+
+    pub(super) fn is_living_direct(&self) -> bool {
+        !self.is_virtual() && !self.watch.dead
     }
 
     /// noq believes a round trip as long as an outage, and would wait as long for what is lost. Packets that are
@@ -83,18 +96,6 @@ impl Path {
             self.amends = (asked + 1, beat.answers);
         }
     }
-
-    pub(super) fn event(&self, conn: Id, change: PathChange) -> Event {
-        let remote = self.network.remote();
-        Event::Path {
-            conn,
-            path: path_number(self.id),
-            is_virtual: self.is_virtual(),
-            remote: addr::unmap(remote),
-            local: self.network.local_ip().map(|ip| ip.to_canonical()),
-            change,
-        }
-    }
 }
 
 impl Paths {
@@ -104,10 +105,14 @@ impl Paths {
             budget: Budget::new(Instant::now()),
             min_silence,
             known: Vec::new(),
+            leaving: Vec::new(),
+            let_go_at: None,
             outage: None,
             candidates_changed: false,
             status_changed: false,
             moved: false,
+            openings: Bucket::full(OPENINGS, Instant::now()),
+            opened: false,
             next_report: Instant::now(),
         }
     }
@@ -139,7 +144,7 @@ impl Paths {
         let watched = self.known.len() > 1;
         let looks = self.known.iter().filter(|_| watched);
         let looks = looks.filter_map(|p| p.watch.deadline(&p.pulse.now(), is_available(conn, p.id)));
-        looks.chain(self.report_due()).min()
+        looks.chain(self.report_due()).chain(self.let_go_at).min()
     }
 
     /// Direct paths from addresses that are not ours any more, now dead.
@@ -160,8 +165,14 @@ impl Paths {
     }
 
     pub(super) fn report_due(&self) -> Option<Instant> {
-        let due = self.candidates_changed || self.status_changed || self.moved;
+        let due = self.candidates_changed || self.status_changed || self.moved || self.opened;
         due.then_some(self.next_report)
+    }
+
+    fn set_idle_timeout(&self, conn: &mut q::Connection, idle: Option<Duration>) {
+        for path in self.known.iter().filter(|p| !p.is_virtual()) {
+            let _ = conn.set_path_max_idle_timeout(Instant::now(), path.id, idle);
+        }
     }
 
     fn position(&self, id: q::PathId) -> Option<usize> {
@@ -207,8 +218,9 @@ impl Engine {
         if paths.position(id).is_some() {
             return;
         }
-        let path = Path {
+        let mut path = Path {
             id,
+            announced: true,
             network,
             pulse,
             watch: Watch::new(paths.min_silence),
@@ -239,7 +251,9 @@ impl Engine {
         {
             tell_status(&mut c.q, id, status);
         }
-        self.events.push(path.event(conn, PathChange::Opened { backup }));
+        path.announced = paths.openings.take_one(OPENINGS, now);
+        paths.opened |= !path.announced;
+        self.events.extend(path.tell(conn, PathChange::Opened { backup }));
         paths.known.push(path);
         if told.is_some() {
             self.path_status_told(conn);
@@ -250,6 +264,8 @@ impl Engine {
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(paths) = c.paths.as_deref_mut() else { return };
         let Some(at) = paths.position(id) else { return };
+        let by_peer = matches!(reason, q::PathAbandonReason::RemoteAbandoned { .. });
+        paths.leave(id, abandoned_by_peer(&mut c.q), by_peer.then(Instant::now));
         let path = paths.known.remove(at);
         let own = |code: u32| q::VarInt::from_u32(code);
         let reason = match reason {
@@ -266,7 +282,8 @@ impl Engine {
             q::PathAbandonReason::UnusableAfterNetworkChange => "network",
             _ => "timeout",
         };
-        self.events.push(path.event(conn, PathChange::Closed { reason }));
+        self.drops.path_reports_limited += u64::from(!path.announced);
+        self.events.extend(path.tell(conn, PathChange::Closed { reason }));
         self.rebalance(conn);
     }
 
@@ -348,14 +365,14 @@ impl Engine {
                     continue;
                 }
             };
-            changes.push(path.event(conn, change));
+            changes.push(path.tell(conn, change));
         }
         // Acknowledgements travel on the path that the peer uses. When both use a dead one, none come back.
         if paths.known.iter().all(|p| p.watch.dead) {
             for path in &mut paths.known {
                 if frames_heard(&mut c.q, path.id) > path.heard {
                     path.watch.revive();
-                    changes.push(path.event(conn, PathChange::Alive));
+                    changes.push(path.tell(conn, PathChange::Alive));
                 }
             }
             // A sender with a full congestion window asks nothing before its next probe, which can be seconds away.
@@ -383,11 +400,12 @@ impl Engine {
                 let also = self.lose_likewise(conn, now);
                 self.events.extend(also);
             }
-            self.events.extend(changes);
+            self.events.extend(changes.into_iter().flatten());
             self.heed_statuses(conn);
             self.rebalance(conn);
         }
         self.report(conn, now);
+        self.let_paths_go(conn, now);
     }
 
     /// The direct path in use has died. Others of which nothing was heard since it was asked are dead with it, if
@@ -405,7 +423,7 @@ impl Engine {
         for path in paths.known.iter_mut().filter(|p| !p.is_virtual()) {
             let silent = frames_heard(&mut c.q, path.id) == path.heard;
             if silent && path.watch.dies_too(now, &path.pulse.now()) {
-                lost.push(path.event(conn, PathChange::Dead));
+                lost.extend(path.tell(conn, PathChange::Dead));
             }
         }
         lost
@@ -425,9 +443,14 @@ impl Engine {
         let lives = |p: &&Path| !p.watch.dead && !dark.contains(&p.id);
         let is_proven = paths.proven(&dark);
         match paths.outage {
-            None if !is_proven && paths.known.iter().any(|p| p.watch.dead) => paths.outage = Some(now),
+            None if !is_proven && paths.known.iter().any(|p| p.watch.dead) => {
+                paths.outage = Some(now);
+                // Any of them may be the only one that comes back, whenever that is.
+                paths.set_idle_timeout(&mut c.q, None);
+            }
             Some(since) if is_proven => {
                 paths.outage = None;
+                paths.set_idle_timeout(&mut c.q, Some(DIRECT_IDLE));
                 if now - since > LONG_OUTAGE {
                     paths.known.iter_mut().filter(|p| p.watch.dead).for_each(|p| p.watch.give_chance(now));
                     ask_anew(&mut c.q, now);
@@ -443,12 +466,14 @@ impl Engine {
         if !living().any(|p| is_available(&c.q, p.id)) {
             let _ = c.q.set_path_status(best.id, q::PathStatus::Available);
         }
+        let mut lost = Vec::new();
         for path in paths.known.iter().filter(|p| p.watch.dead) {
             let _ = c.q.set_path_status(path.id, q::PathStatus::Backup);
             if is_proven && !path.is_virtual() && path.watch.is_lost() {
-                let _ = c.q.close_path(now, path.id, q::VarInt::from_u32(CLOSED_AS_DEAD));
+                lost.push(path.id);
             }
         }
+        lost.into_iter().for_each(|id| c.close_path(id, CLOSED_AS_DEAD));
         self.mark(conn);
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a peer may wait before it acknowledges (RFC 9000 §18.2, the default, which we keep).
-const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
+pub(super) const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
 const GRANULARITY: Duration = Duration::from_millis(1);
 
 /// What is known of a path at a moment.
@@ -183,6 +183,8 @@ impl Controller for Watched {
         lost_bytes: u64,
         largest_lost_pn: u64,
     ) {
+        // Timers that are had run out before their time have congestion in the future, and growth would wait for that.
+        let now = now.min(Instant::now());
         self.inner.on_congestion_event(now, sent, persistent, is_ecn, lost_bytes, largest_lost_pn);
     }
 

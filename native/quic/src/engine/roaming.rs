@@ -5,7 +5,10 @@ use super::core::Engine;
 use super::paths::CLOSED_BY_NETWORK;
 use super::types::Id;
 use noq_proto as q;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// An address that is ours no more is looked for at most so often.
+const DOUBT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Another network ends no path: each shows by itself whether it still leads anywhere.
 #[derive(Debug)]
@@ -23,6 +26,20 @@ pub(super) fn ask_anew(conn: &mut q::Connection, now: Instant) {
 }
 
 impl Engine {
+    /// A packet could not be sent from an address that is ours no more: the owner, who looks at the interfaces now and
+    /// then, will hear of it later, and connections without a way would take the wait for a round trip.
+    pub(super) fn notice_lost_address(&mut self) {
+        let Some(source) = self.udp.out.take_doubtful() else { return };
+        let now = Instant::now();
+        if now < self.next_doubt {
+            return;
+        }
+        self.next_doubt = now + DOUBT_INTERVAL;
+        if !addr::is_ours(source) {
+            self.network_changed();
+        }
+    }
+
     /// The host has other addresses or routes than before.
     pub(crate) fn network_changed(&mut self) {
         let all: Vec<Id> = self.conns.keys().copied().collect();
@@ -32,13 +49,10 @@ impl Engine {
 
     /// Closes the direct paths whose local address is ours no more.
     fn leave_lost_addresses(&mut self, conn: Id) {
-        let now = Instant::now();
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Some(paths) = c.paths.as_deref_mut() else { return };
         let lost = paths.lose_addresses();
-        for id in &lost {
-            let _ = c.q.close_path(now, *id, q::VarInt::from_u32(CLOSED_BY_NETWORK));
-        }
+        lost.iter().for_each(|id| c.close_path(*id, CLOSED_BY_NETWORK));
         if !lost.is_empty() {
             self.rebalance(conn);
         }

@@ -174,6 +174,16 @@ fn a_stream_of_the_server_outlives_an_outage_of_all_paths_and_so_does_the_direct
 }
 
 #[test]
+fn a_stream_of_the_client_goes_on_when_only_the_relay_is_back_after_an_outage() {
+    only_the_relay_is_back(true);
+}
+
+#[test]
+fn a_stream_of_the_server_goes_on_when_only_the_relay_is_back_after_an_outage() {
+    only_the_relay_is_back(false);
+}
+
+#[test]
 fn a_direct_path_can_be_found_again() {
     let (mut d, path) = Direct::preferred(&plan());
     cut_under_load(&mut d, true);
@@ -241,6 +251,23 @@ fn assert_closed_as_dead(d: &mut Direct, path: u32) {
 /// Six seconds without a path in the middle of a transfer, as when a router starts again. Acknowledgements that come
 /// after it are taken by noq for round trips of six seconds.
 fn outlives_an_outage(from_client: bool) {
+    let (mut d, to_relay, path) = without_any_path(from_client);
+    d.line.pass(true, true);
+    let healed = Instant::now();
+    assert_goes_on(&mut d, &to_relay, from_client);
+    assert!(healed.elapsed() < SOON, "{:?}", healed.elapsed());
+    assert_eq!(d.r.a.paths(d.inner.client).iter().map(|p| p.id).collect::<Vec<_>>(), [0, path]);
+}
+
+/// noq holds what was on its way on the direct path for three of its probe timeouts, by then 20 s.
+fn only_the_relay_is_back(from_client: bool) {
+    let (mut d, to_relay, path) = without_any_path(from_client);
+    assert_goes_on(&mut d, &to_relay, from_client);
+    assert_eq!(d.at_a("end of the path", CLOSED), path);
+}
+
+/// In the middle of a transfer; gives the way to the relay, and the direct path.
+fn without_any_path(from_client: bool) -> (Direct, Proxy, u32) {
     let mut line = None;
     let mut d = Direct::start_via(&plan(), |relay| line.insert(Proxy::to(relay)).address());
     let to_relay = line.expect("proxy");
@@ -259,13 +286,14 @@ fn outlives_an_outage(from_client: bool) {
         d.r.b.datagram(d.inner.server, vec![1; 100]);
         std::thread::park_timeout(Duration::from_millis(100));
     }
-    for line in [&d.line, &to_relay] {
-        line.pass(true, true);
-    }
-    finish_stream(&mut d, from_client);
+    (d, to_relay, path)
+}
+
+fn assert_goes_on(d: &mut Direct, to_relay: &Proxy, from_client: bool) {
+    to_relay.pass(true, true);
+    finish_stream(d, from_client);
     d.transfer(100_000);
     d.transfer_back(100_000);
-    assert_eq!(d.r.a.paths(d.inner.client).iter().map(|p| p.id).collect::<Vec<_>>(), [0, path]);
     d.assert_alive();
 }
 

@@ -100,22 +100,38 @@ fn moves_until(owner: &mut Owner, of: Id, end: SocketAddr) -> usize {
     heard
 }
 
+/// Their owner hears of a burst, then of one a second, and of the one that stays.
 #[test]
 fn paths_that_are_opened_and_closed_without_end_leave_nothing() {
     let mut d = Direct::start(&patient());
     d.show();
     let (client, server) = (d.inner.client, d.inner.server);
+    let start = Instant::now();
     for _ in 0..200 {
         let path = open(&mut d);
-        assert_eq!(d.at_b("a path", |c| matches!(c, PathChange::Opened { .. })), path);
+        let proven = |b: &mut Owner| b.paths(server).iter().any(|p| p.id == path && p.min_rtt.is_some());
+        d.r.b.ask_until("a path", proven, |is_there| *is_there);
         d.r.a.send(Command::ClosePath { conn: client, path });
-        assert_eq!(d.at_b("its end", |c| matches!(c, PathChange::Closed { .. })), path);
+        d.r.b.ask_until("its end", proven, |is_there| !is_there);
     }
+    let unheard = d.r.b.drops("path_reports_limited");
+    let opened = |e: &Event| matches!(e, Event::Path { change: PathChange::Opened { .. }, .. });
+    let closed = |e: &Event| matches!(e, Event::Path { change: PathChange::Closed { .. }, .. });
+    let told = d.r.b.unseen().filter(|e| opened(e)).count() as u64;
+    assert!(told <= 17 + start.elapsed().as_secs(), "{told} in {:?}", start.elapsed());
+    assert_eq!((told + unheard, d.r.b.unseen().filter(|e| closed(e)).count() as u64), (200, told));
+    let stays = open(&mut d);
+    let heard = |e: &Event| match e {
+        Event::Path { path, change: PathChange::Opened { .. }, .. } if *path == stays => Some(()),
+        _ => None,
+    };
+    d.r.b.wait_for("the one that stays", heard);
+    d.r.a.send(Command::ClosePath { conn: client, path: stays });
     // As fast as commands go, whatever comes of it.
     for n in 0..2_000 {
         let request = d.r.a.id();
         d.r.a.send(Command::OpenPath { conn: client, remote: d.line.address(), backup: true, request });
-        d.r.a.send(Command::ClosePath { conn: client, path: 200 + n / 8 });
+        d.r.a.send(Command::ClosePath { conn: client, path: 201 + n / 8 });
     }
     d.r.a.settle();
     let kept = |b: &mut Owner| b.paths(server).len();

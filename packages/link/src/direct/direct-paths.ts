@@ -92,8 +92,8 @@ export class DirectPaths implements AsyncDisposable {
 
   /** The session is up, or its policy changed. `carrier`: the outer connection under its relay path. */
   setPolicy(session: SessionUid, policy: PathPolicy, connection: Connection, carrier: Connection): void {
-    this.#want(policy);
     const known = this.#sessions.get(session);
+    this.#want(policy, known === undefined);
     if (known) return known.setPolicy(policy);
     const { side, clock, log, observe, onDirect } = this.#options;
     const paths = new SessionPaths(connection, {
@@ -162,10 +162,11 @@ export class DirectPaths implements AsyncDisposable {
     endpoint.setDirectFilter({ ...directRanges(settings, this.#privateAllowed), leftOut });
   }
 
-  #want({ direct }: PathPolicy): void {
-    if (this.#isWanted || direct === 'deny' || !this.#options.settings.enabled) return;
+  #want({ direct }: PathPolicy, isNew: boolean): void {
+    if (direct === 'deny' || !this.#options.settings.enabled) return;
+    if (isNew || !this.#isWanted) this.#mapping.want();
+    if (this.#isWanted) return;
     this.#isWanted = true;
-    this.#mapping.start();
     this.#options.askSecondObserver?.();
   }
 

@@ -3,7 +3,7 @@ import type { LocalAddress } from '@ztna/session';
 import { type Address, isUnspecified } from './address.ts';
 
 /** Node tells of no changes; looking costs a tenth of a millisecond. */
-const INTERVAL_MS = 1_000;
+const INTERVAL_MS = 500;
 /** A look that comes so much later than it should: the process or the machine was asleep. */
 const ASLEEP_MS = 3_000;
 

@@ -38,7 +38,7 @@ export interface PortMappingOptions {
   readonly test?: Pick<PortMapperOptions, 'gateway' | 'test'>;
 }
 
-/** One port mapping for the socket of a component, from the first call of `start` until it is closed. */
+/** One port mapping for the socket of a component, from the first call of `want` until it is closed. */
 export class PortMapping implements AsyncDisposable {
   readonly #options: PortMappingOptions;
   readonly #off: string | undefined;
@@ -55,9 +55,9 @@ export class PortMapping implements AsyncDisposable {
     else if (isLoopback(bound) && !options.test) this.#off = 'the UDP socket is bound to loopback';
   }
 
-  /** A session may use direct paths. Idempotent. */
-  start(): void {
-    if (this.#mapper || this.#closed || this.#off !== undefined) return;
+  /** A session may use direct paths. The first has the gateway asked, later ones again where it gave nothing. */
+  want(): void {
+    if (this.#mapper || this.#closed || this.#off !== undefined) return this.#mapper?.want();
     const { bound, log, test } = this.#options;
     this.#mapper = PortMapper.start({
       localPort: bound.port,

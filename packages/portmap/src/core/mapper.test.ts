@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { parseIp } from './address.ts';
 import { type Protocol, protocols } from './client.ts';
-import { closeMs, MapperCore, type MapperOutput, retryMs } from './mapper.ts';
+import { closeMs, MapperCore, type MapperOutput, retryMs, wantedRetryMs } from './mapper.ts';
 
 const gateway = '192.168.1.1';
 const attachment = {
@@ -30,6 +30,35 @@ test('silence ends within 3 s, and it is tried again after ten minutes', () => {
   mapper.outputs.length = 0;
   mapper.advance(retryMs);
   expect(mapper.outputs).toEqual([{ type: 'lookup' }]);
+});
+
+test('a new use for a mapping has it tried again a minute after silence, and not each time', () => {
+  const mapper = attached();
+  mapper.input({ type: 'wanted' });
+  mapper.advance(3000);
+  mapper.outputs.length = 0;
+
+  for (let i = 0; i < 10; i++) mapper.input({ type: 'wanted' });
+  mapper.advance(wantedRetryMs - 1);
+  expect(mapper.outputs).toEqual([]);
+  mapper.advance(1);
+  expect(mapper.outputs).toEqual([{ type: 'lookup' }]);
+
+  mapper.input({ type: 'detached', detail: 'no gateway' });
+  mapper.outputs.length = 0;
+  mapper.advance(5 * wantedRetryMs);
+  expect(mapper.outputs).toEqual([]);
+  for (let i = 0; i < 10; i++) mapper.input({ type: 'wanted' });
+  expect(mapper.outputs).toEqual([{ type: 'lookup' }]);
+});
+
+test('a new use for a mapping that is there asks nobody', () => {
+  const mapper = attached();
+  mapper.answer(pcpMap({ lifetime: 3600 }));
+  mapper.advance(2 * wantedRetryMs);
+  mapper.outputs.length = 0;
+  mapper.input({ type: 'wanted' });
+  expect(mapper.outputs).toEqual([]);
 });
 
 test('a port on which nothing listens costs no time', () => {

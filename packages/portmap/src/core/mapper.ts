@@ -15,6 +15,8 @@ import { UpnpClient } from './upnp.ts';
 
 /** After a round in which no protocol gave a mapping. */
 export const retryMs = 10 * 60_000;
+/** The same when somebody has a new use for a mapping. */
+export const wantedRetryMs = 60_000;
 /** Between attempts to renew, at least. */
 export const leastRenewMs = 10_000;
 /** For the deletion when the mapper is closed. */
@@ -37,6 +39,8 @@ export type MapperInput =
   | { readonly type: 'attached'; readonly attachment: Attachment }
   | { readonly type: 'detached'; readonly detail: string }
   | { readonly type: 'network-changed' }
+  /** There is a new use for a mapping. */
+  | { readonly type: 'wanted' }
   | {
       readonly type: 'datagram';
       readonly via: 'control' | 'search' | 'announce';
@@ -97,6 +101,8 @@ export class MapperCore {
   #mapping: CoreMapping | undefined;
   /** When to renew, to try again, or to end waiting for the deletion. */
   #nextAt: number | undefined;
+  /** The last round gave no mapping. */
+  #failedAt = Number.NEGATIVE_INFINITY;
   #lastRenewal = Number.NEGATIVE_INFINITY;
 
   constructor(options: MapperCoreOptions) {
@@ -125,6 +131,8 @@ export class MapperCore {
         return this.#activity === 'looking' ? this.#detach(input.detail, now) : undefined;
       case 'network-changed':
         return this.#activity === 'closing' ? undefined : this.#look();
+      case 'wanted':
+        return this.#want(now);
       case 'datagram':
         if (input.via === 'announce') this.#handleAnnouncement(input.bytes, input.from, now);
         else if (this.#takes(input.via)) this.#client?.handleInput(input.bytes, input.from, now);
@@ -201,7 +209,14 @@ export class MapperCore {
     this.#detached = detail;
     this.#asked.clear();
     this.#lose();
-    this.#wait(now + retryMs);
+    this.#wait(now);
+  }
+
+  /** A gateway may have come, or learned to map ports, since it was asked in vain. */
+  #want(now: number): void {
+    if (this.#mapping || this.#activity !== 'waiting') return;
+    this.#nextAt = this.#failedAt + wantedRetryMs;
+    if (this.#nextAt <= now) this.#look();
   }
 
   #askNext(now: number): void {
@@ -209,7 +224,7 @@ export class MapperCore {
     this.#protocol = protocol;
     if (!protocol || !this.#attachment) {
       this.#client = undefined;
-      return this.#wait(now + retryMs);
+      return this.#wait(now);
     }
     this.#asked.set(protocol, 'asking');
     this.#client = createClient(protocol, { ...this.#options, ...this.#attachment });
@@ -310,9 +325,10 @@ export class MapperCore {
     this.#outputs.push({ type: 'mapping', mapping: undefined });
   }
 
-  #wait(until: number): void {
+  #wait(now: number): void {
     this.#activity = 'waiting';
-    this.#nextAt = until;
+    this.#failedAt = now;
+    this.#nextAt = now + retryMs;
   }
 
   #close(now: number): void {

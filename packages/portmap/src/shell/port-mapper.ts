@@ -120,6 +120,11 @@ export class PortMapper {
     this.#shell?.input({ type: 'network-changed' });
   }
 
+  /** There is a new use for a mapping: a gateway that gave none is asked again, a minute later at the earliest. */
+  want(): void {
+    this.#shell?.input({ type: 'wanted' });
+  }
+
   /** Deletes the mapping, which takes 1 s at most, and closes the sockets. Idempotent. */
   close(): Promise<void> {
     this.#shell?.input({ type: 'close' });

@@ -50,7 +50,9 @@ function follow(state: PathState): Switch | undefined {
 
 function decide(state: PathState, now: number): Switch | undefined {
   const { direct } = state;
-  const free = state.living().filter(({ remote }) => !state.hold.isHeld(remote, now));
+  const free = state
+    .living()
+    .filter((path) => !state.hold.isHeld(path.remote, now) || isExcused(state, path, now));
   const isRequired = state.policy.direct === 'require';
   if (direct)
     return isRequired ? improve(state, direct, free, now) : leaveOrImprove(state, direct, free, now);
@@ -85,11 +87,19 @@ function leaveOrImprove(
 ): Switch | undefined {
   const better = improve(state, direct, free, now);
   if (better || !state.isRelayUsable || !hasSwitchesLeft(state, now)) return better;
-  const { relay } = state;
-  if (direct.quality.isLossy(now) && !relay.quality.isLossy(now)) {
-    return { path: RELAY, cause: 'lossy', forced: false };
-  }
+  if (losesMore(state, direct, now)) return { path: RELAY, cause: 'lossy', forced: false };
   return undefined;
+}
+
+/** Whether a direct path loses too much, and clearly more than the relay: both may share the link that loses. */
+function losesMore({ relay, tuning }: PathState, { quality }: DirectPath, now: number): boolean {
+  const ofRelay = relay.quality.loss(now) ?? 0;
+  return quality.isLossy(now) && ofRelay < (quality.loss(now) ?? 0) * tuning.likeLoss;
+}
+
+/** It was left for its losses, and the relay turned out to lose as much. */
+function isExcused(state: PathState, path: DirectPath, now: number): boolean {
+  return path.wasLossy && path.quality.isLossy(now) && !losesMore(state, path, now);
 }
 
 function improve(
@@ -163,10 +173,11 @@ function likeIpv6(
 }
 
 /** Whether a direct path is good enough to be taken while the relay works. */
-function isTakeable(state: PathState, { quality }: DirectPath, now: number): boolean {
+function isTakeable(state: PathState, path: DirectPath, now: number): boolean {
   const { relay } = state;
+  const { quality } = path;
   if (!state.isRelayUsable || state.policy.direct === 'require') return true;
-  if (quality.minRttMs === undefined || quality.isLossy(now)) return false;
+  if (quality.minRttMs === undefined || losesMore(state, path, now)) return false;
   return relay.quality.isLossy(now) || quality.minRttMs <= takeLimit(state);
 }
 

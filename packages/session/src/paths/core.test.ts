@@ -175,6 +175,35 @@ describe('a session', () => {
     }
   });
 
+  it('comes back at once when the relay loses as much, and leaves it for less', () => {
+    for (const [relayLost, path] of [
+      [50, 1],
+      [49, 0],
+    ] as const) {
+      const side = direct();
+      side.sample({ 0: { rtt: 40, sent: 1000 }, 1: { rtt: 10 } });
+      side.sample({ 0: { rtt: 40, sent: 1000 }, 1: { rtt: 10, sent: 1000, lost: 100 } });
+      expect(side.current).toBe(0);
+      side.wait(1_000);
+      side.sample({ 0: { rtt: 40, sent: 2000, lost: relayLost }, 1: { rtt: 10, sent: 1000, lost: 100 } });
+      expect(side.current, `the relay lost ${relayLost} of 1000`).toBe(path);
+    }
+  });
+
+  it('stays when the relay is known to lose as much, and waits out other trouble', () => {
+    const side = direct();
+    side.sample({ 0: { rtt: 40, sent: 1000 }, 1: { rtt: 10 } });
+    side.sample({ 0: { rtt: 40, sent: 2000, lost: 90 }, 1: { rtt: 10, sent: 1000, lost: 100 } });
+    expect(side.current).toBe(1);
+    side.flap(1);
+    side.flap(1);
+    expect(side.current).toBe(0);
+    side.wait(9_999);
+    expect(side.current).toBe(0);
+    side.wait(1);
+    expect(side.current).toBe(1);
+  });
+
   it('does not take a path that lost packets again before a minute is over', () => {
     const side = direct();
     side.sample({ 0: { rtt: 40 }, 1: { rtt: 10 } });

@@ -101,6 +101,7 @@ function switchPaths(state: PathState, now: number): boolean {
 function apply(state: PathState, { path, cause, forced }: Switch, now: number): void {
   const left = state.directs.get(state.current);
   if (left && cause === 'faster') left.wasSlower = true;
+  if (left) left.wasLossy = cause === 'lossy';
   if (left && (cause === 'worse' || cause === 'lossy')) state.hold.left(left.remote, now);
   if (!forced) state.switches.push(now);
   state.current = path;

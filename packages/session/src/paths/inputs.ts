@@ -79,6 +79,7 @@ function onOpened(state: PathState, id: number, remote: string, now: number): vo
       quality: new Quality(state.tuning),
       deadSince: undefined,
       wasSlower: false,
+      wasLossy: false,
       inUse: undefined,
     });
     state.nextSampleAt = now;
@@ -120,6 +121,7 @@ function onDead(state: PathState, id: number, now: number): void {
   const path = state.directs.get(id);
   if (path?.deadSince !== undefined || !path) return;
   path.deadSince = now;
+  path.wasLossy = false;
   state.hold.died(path.remote, now);
   state.count('path_died', path.family === 6 ? 'ipv6' : 'ipv4');
 }

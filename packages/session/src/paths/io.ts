@@ -184,6 +184,8 @@ export interface PathTuning {
   readonly betterSamples: number;
   readonly lossLimit: number;
   readonly lossPackets: number;
+  /** The relay loses as much as a direct path when it loses this share of that. */
+  readonly likeLoss: number;
   /** What was measured of loss is believed for so long. */
   readonly lossMemoryMs: number;
   /** Switches that no fault forces, within a minute. */
@@ -217,6 +219,7 @@ export const DEFAULT_PATH_TUNING: PathTuning = {
   betterSamples: 3,
   lossLimit: 0.05,
   lossPackets: 200,
+  likeLoss: 0.5,
   lossMemoryMs: 60_000,
   switchesPerMinute: 6,
   holdBaseMs: 10_000,

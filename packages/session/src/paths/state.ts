@@ -31,6 +31,8 @@ export interface DirectPath {
   deadSince: number | undefined;
   /** It was left for one that was clearly better. */
   wasSlower: boolean;
+  /** It was left last because it lost too much. */
+  wasLossy: boolean;
   /** Connector: the number of the agent's order to use it; undefined: it is a backup. */
   inUse: number | undefined;
 }
