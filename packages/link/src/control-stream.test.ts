@@ -68,6 +68,22 @@ it('a message that has begun must be whole in time', async () => {
   expect(heard).toEqual(['fatal: a message did not come whole in time']);
 });
 
+it('a message that comes byte by byte has no longer, and the one behind it has its own time', async () => {
+  const { peer, heard } = start();
+  const [first, second] = [framed(goodbye('one')), framed(goodbye('slow'))];
+  peer.gives(first.subarray(0, 4));
+  await vi.advanceTimersByTimeAsync(9_000);
+  peer.gives(Buffer.concat([first.subarray(4), second.subarray(0, 1)]));
+  for (const byte of second.subarray(1, 4)) {
+    await vi.advanceTimersByTimeAsync(3_000);
+    peer.gives(Uint8Array.of(byte));
+  }
+  await settle();
+  expect(heard).toEqual(['goodbye one']);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(heard).toEqual(['goodbye one', 'fatal: a message did not come whole in time']);
+});
+
 it('takes no more for a peer that does not read than a bounded queue', async () => {
   const { control, peer } = start();
   peer.blocks();

@@ -86,7 +86,7 @@ export class ControlStream {
 
   async #read(): Promise<void> {
     const reason = await this.#readAll().catch((error: Error) => error.message);
-    clearTimeout(this.#deadline);
+    this.#unwatch();
     if (!this.#deaf) this.#events.onEnd(reason);
   }
 
@@ -110,6 +110,7 @@ export class ControlStream {
       const frame = this.#framer.next();
       if (!frame.ok) return this.#malformed(frame.error);
       if (frame.value === undefined) return true;
+      this.#unwatch();
       const message = decodeControlMessage(frame.value);
       if (!message.ok) return this.#malformed(message.error);
       if (message.value.type === 'unknown') {
@@ -126,12 +127,17 @@ export class ControlStream {
     return false;
   }
 
-  /** A message that has begun must be whole in time. */
+  /** A message that has begun must be whole in time, however many pieces come of it. */
   #watch(): void {
+    if (this.#framer.buffered === 0 || this.#deadline) return;
+    const late = () => {
+      if (!this.#deaf) this.#events.onMalformed('a message did not come whole in time', true);
+    };
+    this.#deadline = setTimeout(late, MESSAGE_TIMEOUT_MS).unref();
+  }
+
+  #unwatch(): void {
     clearTimeout(this.#deadline);
     this.#deadline = undefined;
-    if (this.#framer.buffered === 0) return;
-    const late = () => this.#events.onMalformed('a message did not come whole in time', true);
-    this.#deadline = setTimeout(late, MESSAGE_TIMEOUT_MS).unref();
   }
 }

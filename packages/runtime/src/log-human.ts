@@ -30,23 +30,28 @@ export function humanLine(line: string, colour: boolean): string {
 function errorText(err: unknown, level: string): string {
   if (typeof err !== 'object' || err === null) return '';
   const { message, code, stack } = err as Record<string, unknown>;
-  const text = ` (${oneLine(String(message))}${code === undefined ? '' : `, ${String(code)}`})`;
-  const wantsStack = (level === 'fatal' || level === 'error') && typeof stack === 'string';
-  return wantsStack
-    ? `${text}\n    ${stack
-        .split('\n')
-        .slice(1)
-        .map((s) => s.trim())
-        .join('\n    ')}`
-    : text;
+  const text = ` (${oneLine(String(message))}${code === undefined ? '' : `, ${oneLine(String(code))}`})`;
+  if ((level !== 'fatal' && level !== 'error') || typeof stack !== 'string') return text;
+  return [text, ...frames(stack, String(message))].join('\n    ');
+}
+
+/** A stack begins with the message, which is shown already and may have lines of its own. */
+function frames(stack: string, message: string): string[] {
+  const at = stack.indexOf(message);
+  const behind = at < 0 ? stack : stack.slice(at + message.length);
+  const [, ...lines] = behind.split('\n');
+  return lines.map((line) => oneLine(line.trim()));
 }
 
 function show(value: unknown): string {
-  const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return /^[\w.:/@[\]%+-]+$/.test(text) || typeof value !== 'string' ? text : JSON.stringify(text);
+  const isWord = typeof value === 'string' && /^[\w.:/@[\]%+-]+$/.test(value);
+  return isWord ? value : oneLine(JSON.stringify(value));
 }
 
-/** Control characters escaped, so that a peer's words cannot forge a line. */
+/** What moves the cursor or turns the direction of writing is escaped: a peer's words cannot forge a line. */
 function oneLine(text: string): string {
-  return text.replace(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (char) => {
+    const code = char.codePointAt(0) ?? 0;
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
+  });
 }

@@ -50,6 +50,19 @@ test('the human format is one line, whatever a peer says', () => {
   );
 });
 
+test.each([
+  ['a field', { reason: 'x\u009b2Jy\u202ez\u2028' }],
+  ['a field within', { detail: { reason: 'x\u009b2J\u202e' } }],
+  ['an error and its stack', { err: new Error('x\r\u001b[2K\n12:00:00.000 INFO forged\n    at y') }],
+  ['the code of an error', { err: Object.assign(new Error('x'), { code: 'y\u001b[2K\n' }) }],
+])('the human format moves no cursor by %s, and begins no line with it', (_what, fields) => {
+  const { log, lines } = record('human');
+  log.error(fields, 'failed');
+  const text = lines.join('').replaceAll('\n    at ', '').slice(0, -1);
+  expect(text).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
+  expect(text).not.toMatch(/\n.*forged/);
+});
+
 test('the human format shows why, and the stack when somebody must act', () => {
   const { log, lines } = record('human');
   const err = Object.assign(new Error('refused'), { code: 'ECONNREFUSED' });

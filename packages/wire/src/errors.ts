@@ -103,8 +103,9 @@ export function wireError(code: WireErrorCode, message: string, requestId = 0): 
   return { code, message, retryable: WIRE_ERRORS[code].retryable, requestId };
 }
 
-/** What a peer told us, as an error for people and logs. */
-export function fromWireError(error: WireError): ZtnaError {
-  const fault = error.code === 'unrecognised' ? 'peer' : WIRE_ERRORS[error.code].fault;
-  return new ZtnaError({ code: error.code, fault, happened: error.message || error.code });
+/** What a peer told us, as an error for people and logs: one line, which moves no cursor. */
+export function fromWireError({ code, message }: WireError): ZtnaError {
+  const fault = code === 'unrecognised' ? 'peer' : WIRE_ERRORS[code].fault;
+  const happened = message.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?') || code;
+  return new ZtnaError({ code, fault, happened });
 }

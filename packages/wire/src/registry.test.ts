@@ -66,6 +66,8 @@ describe('errors', () => {
     );
     expect(error).toMatchObject({ code: 'not-authorized', fault: 'policy' });
     expect(error.message).toContain('ask for one');
+    const hostile = wireError('internal', 'x\r\n  what to do: y\u001b[2K\u009b2J\u202ez\u2028');
+    expect(fromWireError(hostile).message).toBe('x??  what to do: y?[2K?2J?z?');
     const decode = toZtnaError({ kind: 'missing', field: 'hello.tenant', detail: 'is empty or absent' });
     expect(decode).toMatchObject({ code: 'decode-missing', fault: 'peer' });
     expect(decode.message).toBe('is empty or absent (hello.tenant)');

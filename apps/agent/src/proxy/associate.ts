@@ -9,12 +9,33 @@ import { findTarget } from './target.ts';
 
 /** Destinations that one association may talk to at a time. */
 const MAX_DESTINATIONS = 256;
+/** Associations open at a time: each holds two sockets for as long as its client likes, without a flow that counts. */
+const MAX_ASSOCIATIONS = 256;
 
 /**
  * UDP ASSOCIATE (RFC 1928 §4, §7): a UDP port for this client alone, for as long as its TCP connection lives. Datagrams
  * count only from the client's address, and from the port that it announced or, when it announced none, used first.
  */
 export async function serveAssociation(
+  context: ProxyContext,
+  socket: TcpSocket,
+  announced: SocksDestination,
+): Promise<void> {
+  const { agent, associations } = context;
+  if (associations.open >= MAX_ASSOCIATIONS) {
+    agent.observer.add('proxy_refused', 'associations');
+    await socket.write(encodeReply(REPLY.generalFailure));
+    return socket.close();
+  }
+  associations.open++;
+  try {
+    await associate(context, socket, announced);
+  } finally {
+    associations.open--;
+  }
+}
+
+async function associate(
   context: ProxyContext,
   socket: TcpSocket,
   announced: SocksDestination,

@@ -20,13 +20,19 @@ export interface ProxyContext {
   readonly domain: string;
   /** Address that the proxy listens on; UDP associations listen there too. */
   readonly host: string;
+  /** UDP associations that are open. */
+  readonly associations: { open: number };
 }
 
 /** SOCKS5 and HTTP CONNECT on one port; the first byte decides. Throws RuntimeFault `listen-failed`. */
 export function startProxy(agent: Agent, address: Address, setting: string): LocalProxy {
   const { handshakeTimeoutMs, handshakes: maxHandshakes, domain } = agent.config.proxy;
   let handshakes = 0;
-  const context = (): ProxyContext => ({ agent, domain, host: parseAddress(listener.address)?.host ?? '' });
+  const associations = { open: 0 };
+  const context = (): ProxyContext => ({
+    ...{ agent, domain, associations },
+    host: parseAddress(listener.address)?.host ?? '',
+  });
 
   const onConnection = (socket: TcpSocket) => {
     if (handshakes >= maxHandshakes) {

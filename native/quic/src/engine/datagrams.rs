@@ -206,13 +206,13 @@ impl Engine {
             return;
         };
         let packet = if fragment {
-            match v.reassembler.insert(payload, now) {
+            let before = v.reassembler.counters().dropped();
+            let outcome = v.reassembler.insert(payload, now);
+            self.drops.virtual_reassembly += v.reassembler.counters().dropped() - before;
+            match outcome {
                 Ok(Some(packet)) => packet,
                 Ok(None) => return self.watch_pieces(path),
-                Err(_) => {
-                    self.drops.virtual_reassembly += 1;
-                    return;
-                }
+                Err(_) => return,
             }
         } else {
             BytesMut::from(payload)
@@ -233,8 +233,16 @@ impl Engine {
 
     pub(crate) fn drop_old_pieces(&mut self, id: Id, now: Instant) {
         let Some((reassembler, watched)) = self.pieces(id) else { return };
+        let before = reassembler.counters().expired;
         reassembler.handle_timeout(now);
+        let expired = reassembler.counters().expired - before;
         *watched = false;
+        if let Some(f) = self.udp_flows.get_mut(&id) {
+            f.stats.dropped += expired;
+            self.drops.flow_reassembly += expired;
+        } else {
+            self.drops.virtual_reassembly += expired;
+        }
         self.watch_pieces(id);
     }
 

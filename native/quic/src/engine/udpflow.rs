@@ -43,7 +43,7 @@ pub(crate) struct UdpFlow {
     /// A timer will look after the pieces that `reassembler` holds.
     pub(crate) pieces_watched: bool,
     next_packet: u16,
-    stats: UdpFlowStats,
+    pub(crate) stats: UdpFlowStats,
 }
 
 /// A local peer: its address, and for SOCKS5 the request header that names the destination.
@@ -304,13 +304,15 @@ impl Engine {
             self.udp_out.push((id, payload));
             return;
         }
-        match f.reassembler.insert(&payload, now) {
+        let before = f.reassembler.counters().dropped();
+        let outcome = f.reassembler.insert(&payload, now);
+        let dropped = f.reassembler.counters().dropped() - before;
+        f.stats.dropped += dropped;
+        self.drops.flow_reassembly += dropped;
+        match outcome {
             Ok(Some(whole)) => self.udp_out.push((id, whole.freeze())),
-            Ok(None) => {}
-            Err(_) => {
-                f.stats.dropped += 1;
-                self.drops.flow_reassembly += 1;
-            }
+            Ok(None) => self.watch_pieces(id),
+            Err(_) => {}
         }
     }
 

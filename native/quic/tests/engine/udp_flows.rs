@@ -144,6 +144,20 @@ fn broken_fragments_of_a_flow_are_dropped_and_counted() {
     while receive(&f.backend) != pattern(5_000, 1) {}
 }
 
+#[test]
+fn pieces_of_a_flow_are_let_go_in_time_though_nothing_follows_them() {
+    let mut f = Flow::start(Duration::from_secs(30));
+    for packet in 0..3u8 {
+        let mut frame = vec![0x31, 1, 0, packet, 0];
+        frame.extend(pattern(900, 1));
+        f.client.datagram(f.link.client, frame);
+    }
+    f.server.ask_until("end of the pieces", |s| s.drops("flow_reassembly"), |n| *n == 3);
+    assert_eq!(f.server.flow_stats(f.server_flow).expect("flow").dropped, 3);
+    f.app.send(b"whole").expect("send");
+    assert_eq!(receive(&f.backend), b"whole");
+}
+
 /// A UDP application and a backend joined by a flow.
 struct Flow {
     client: Owner,
