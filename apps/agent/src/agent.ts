@@ -7,6 +7,7 @@ import {
   DirectPaths,
   directRanges,
   innerClientTransport,
+  instant,
   type LocalListener,
   localInfo,
   OuterLinks,
@@ -204,6 +205,7 @@ class RunningAgent implements Agent {
 
   async status(): Promise<AgentStatus> {
     const { connected } = this;
+    const { nextAttemptAt } = this.#core;
     const { drops } = await this.endpoint.stats();
     const common = commonStatus(this.#component, this.#clock.now(), {
       ...{ listen: this.endpoint.localAddress, drops },
@@ -214,6 +216,7 @@ class RunningAgent implements Agent {
     return {
       ...{ component: 'agent', ...common, connected },
       intermediates: await this.#links.status(),
+      ...(nextAttemptAt !== undefined && { nextAttempt: instant(nextAttemptAt) }),
       portMapping: this.#direct.portMapping(),
       listeners: [...this.listeners],
       sessions: this.#inner.status().slice(0, MAX_SESSIONS),

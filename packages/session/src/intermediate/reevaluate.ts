@@ -42,7 +42,7 @@ export function onSnapshot(state: IntermediateState, snapshot: IntermediateSnaps
     closePeer(
       state,
       peer,
-      wireError('revoked', 'this identity was revoked; enrol again if that was a mistake'),
+      wireError('revoked', 'this identity was revoked'),
       now,
     );
   }
