@@ -22,6 +22,7 @@ export { gaugePaths, observeCore, shared } from './metrics.ts';
 export { type Diagnose, Outages } from './outages.ts';
 export { OuterLinks, type OuterLinksOptions } from './outer-links.ts';
 export {
+  type Answering,
   hasRoute,
   type Loss,
   lookUp,
