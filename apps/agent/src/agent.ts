@@ -162,14 +162,20 @@ class RunningAgent implements Agent {
   }
 
   async start(): Promise<void> {
-    this.endpoint.onFailure = (err) => this.log.fatal({ err }, 'the QUIC engine ended: this is a bug');
+    this.endpoint.onFailure = (err) =>
+      this.log.fatal({ event: 'engine.failed', err }, 'the QUIC engine ended: this is a bug');
     this.#shell = runCore(this.#core, {
       ...this.#clock,
       onOutput: (output) => this.#carryOut(output),
-      onError: (err) => this.log.fatal({ err }, 'the session core failed: this is a bug'),
+      onError: (err) =>
+        this.log.fatal({ event: 'core.failed', err }, 'the session core failed: this is a bug'),
     });
     const err = this.#component.refused;
-    if (err) this.log.warn({ err }, 'snapshot file refused: the last good one is in force');
+    if (err)
+      this.log.warn(
+        { event: 'snapshot.refused', err },
+        'snapshot file refused: the last good one is in force',
+      );
     this.#shell.input({ type: 'snapshot', snapshot: this.#component.snapshot });
     this.#reloader = new Reloader({
       ...{ component: this.#component, endpoint: this.endpoint, log: this.log, now: this.#clock.now },

@@ -112,7 +112,10 @@ class RunningConnector implements Connector {
     this.#options = options;
     this.#component = component;
     if (component.refused)
-      log.warn({ err: component.refused }, 'snapshot file refused: using the last good one');
+      log.warn(
+        { event: 'snapshot.refused', err: component.refused },
+        'snapshot file refused: using the last good one',
+      );
     this.#endpoint = bind(config, component);
     this.registered = this.#onFirst.promise;
     const failed = Promise.withResolvers<never>();

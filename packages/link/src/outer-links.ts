@@ -131,12 +131,15 @@ export class OuterLinks {
 
   /** Closes the connections to intermediates whose certificate is not acceptable any more. */
   review(): void {
-    for (const { connection, control } of this.#links.values()) {
+    for (const { connection, control, to } of this.#links.values()) {
       if (!connection || !control) continue;
       const identity = this.#options.verify(connection.peerChain);
       if (identity.ok) continue;
       const { code, detail } = identity.error;
-      this.#options.log.warn({ code, detail }, 'certificate of intermediate no longer accepted');
+      this.#options.log.warn(
+        { event: 'intermediate.certificate-refused', intermediate: to.name, code, detail },
+        'certificate of intermediate no longer accepted',
+      );
       closeRefused(connection, identity.error);
     }
   }
@@ -154,7 +157,7 @@ export class OuterLinks {
         closeRefused(connection, identity.error);
         const { code, detail } = identity.error;
         this.#options.log.warn(
-          { intermediate: to.name, code, detail },
+          { event: 'intermediate.certificate-refused', intermediate: to.name, code, detail },
           'certificate of intermediate refused',
         );
         this.#rejected.set(to.name, rejected(`its certificate is refused: ${detail}`));
@@ -177,7 +180,10 @@ export class OuterLinks {
     const { endpoint, transport, resolver = systemResolver, log } = this.#options;
     const remotes = await resolveAll(to.addresses, resolver);
     if (remotes.length === 0) throw new Error(`no address of ${to.name} can be resolved`);
-    log.debug({ intermediate: to.name, remotes }, 'connecting to intermediate');
+    log.debug(
+      { event: 'intermediate.connecting', intermediate: to.name, remotes },
+      'connecting to intermediate',
+    );
     const serverName = ticketName(to.id);
     const { signal } = abort;
     return connectAny(endpoint, { remotes, signal, serverName, transport, alpn: [ALPN.CONTROL] });

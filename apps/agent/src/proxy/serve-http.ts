@@ -43,7 +43,10 @@ export async function serveHttp(
     const { code, message } = asFlowError(error);
     const { service, port } = describe(request.destination);
     agent.observer.add('local_flow_failed', code);
-    agent.log.warn({ name: service, port, code, reason: message }, 'HTTP proxy: flow failed');
+    agent.log.warn(
+      { event: 'flow.failed', name: service, port, code, reason: message },
+      'HTTP proxy: flow failed',
+    );
     await answer(socket, httpAnswer(replyFor(code).http, message));
   }
 }

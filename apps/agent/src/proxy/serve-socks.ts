@@ -64,7 +64,7 @@ async function connect(
     const { code, message } = asFlowError(error);
     agent.observer.add('local_flow_failed', code);
     agent.log.warn(
-      { name: destination.host, port: destination.port, code, reason: message },
+      { event: 'flow.failed', name: destination.host, port: destination.port, code, reason: message },
       'SOCKS: flow failed',
     );
     await answer(socket, encodeReply(replyFor(code).socks));
@@ -77,7 +77,7 @@ async function refuse(
   { reply, detail }: SocksError,
 ): Promise<void> {
   agent.observer.add('proxy_refused', `socks-${reply ?? 'malformed'}`);
-  agent.log.debug({ detail }, 'SOCKS client refused');
+  agent.log.debug({ event: 'proxy.refused', detail }, 'SOCKS client refused');
   if (reply === undefined) return socket.close();
   return answer(socket, encodeReply(reply));
 }
