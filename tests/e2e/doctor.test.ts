@@ -67,6 +67,29 @@ test('beside an agent that runs, its ports count as its own and its connections 
   await once(child, 'exit');
 });
 
+test('beside an agent that was revoked while it runs, says so as status does', async () => {
+  await using own = await startStack();
+  const runtimeDir = join(own.pki.dir, 'run');
+  mkdirSync(runtimeDir, { mode: 0o700 });
+  using commands = new Commands(runtimeDir);
+  const config = own.writeAgentConfig({ proxy: { listen: '127.0.0.1:0' } });
+  await commands.ready('forward', '--config', config, 'web');
+  const status = async () =>
+    JSON.parse((await commands.run('status', '--config', config, '--json')).out).components[0];
+  await expect.poll(async () => (await status())?.healthy, { timeout: 20_000 }).toBe(true);
+  own.publish({ revoked: ['spiffe://test.example/default/agent/laptop'] });
+  await expect.poll(async () => (await status()).problems[0]?.code, { timeout: 20_000 }).toBe('revoked');
+  const { code, out, err } = await commands.run('doctor', '--config', config, '--json');
+  expect([code, err]).toEqual([1, '']);
+  const failed = JSON.parse(out).checks.filter((check: Check) => check.status === 'fail');
+  expect(failed).toEqual([
+    expect.objectContaining({
+      ...{ check: 'udp', code: 'revoked', message: expect.stringContaining('refuses this agent') },
+      remedy: expect.stringContaining('`revoked` of the document'),
+    }),
+  ]);
+});
+
 test('for people it is a table of 80 columns with remedies', async () => {
   const config = stack.writeAgentConfig({
     stateDir: join(stack.pki.dir, 'fresh'),
@@ -175,6 +198,7 @@ test('a field that is not known fails as config-invalid, with its line; nothing 
   const failures = result.checks.filter(({ status }) => status === 'fail');
   expect(failures).toEqual([expect.objectContaining({ check: 'configuration', code: 'config-invalid' })]);
   expect(failures[0]?.message).toMatch(/agent\.json:1:\d+: snapshotfile/);
+  expect(result.code).toBe(3);
 });
 
 test('warnings are no failures: an exposed key, a proxy port in use', async () => {

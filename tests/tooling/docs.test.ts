@@ -115,6 +115,16 @@ describe('docs/operations.md explains', () => {
     expect([...all].filter((name) => !named.includes(name))).toEqual([]);
   });
 
+  test('every event of the logs', () => {
+    const sources = globSync(['packages/*/src/**/*.ts', 'apps/*/src/**/*.ts'], { cwd: root });
+    const events = sources
+      .filter((file) => !file.endsWith('.test.ts'))
+      .flatMap((file) => [...read(file).matchAll(EVENT)].flatMap(([, ...names]) => names));
+    const all = new Set(events.filter((name) => name !== undefined));
+    expect(all.size).toBeGreaterThan(50);
+    expect([...all].filter((name) => !named.includes(name))).toEqual([]);
+  });
+
   test('every reason of a path', () => {
     const union = /export type PathReason =([\s\S]*?);/.exec(read('packages/session/src/paths/io.ts'));
     const reasons = [...(union?.[1] ?? '').matchAll(/\| '([\w-]+)'/g)].map(([, reason]) => reason);
@@ -154,6 +164,13 @@ const SCHEMAS = { intermediate: intermediateSchema, connector: connectorSchema, 
 /** `count('metric', …)`, `observer.add('metric', …)`, `metric: 'metric'`, and one of two by a condition. */
 const COUNTER =
   /(?:\.count\(|observer\.add\(|metric:)\s*(?:[^'(){};]*\?\s*)?'([a-z_]+)'(?:\s*:\s*'([a-z_]+)')?/g;
+
+/**
+ * `event: 'name'`, also one of two by a condition, and `event('level', 'name', …)` of a core; not what is printed as JSON on
+ * stdout. That each log line has one is a matter of types.
+ */
+const EVENT =
+  /(?<!stringify\(\{ )\bevent(?:: | = )(?:\w+ \? )?'([\w.-]+)'(?: : '([\w.-]+)')?|[.#]event\(\s*'\w+',\s*'([\w.-]+)'/g;
 
 /** Names in a list of Rust pairs, `("name", value)`. */
 function namesIn(file: string, list: RegExp): string[] {

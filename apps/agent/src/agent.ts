@@ -7,6 +7,7 @@ import {
   DirectPaths,
   directRanges,
   innerClientTransport,
+  instant,
   type LocalListener,
   localInfo,
   OuterLinks,
@@ -161,14 +162,20 @@ class RunningAgent implements Agent {
   }
 
   async start(): Promise<void> {
-    this.endpoint.onFailure = (err) => this.log.fatal({ err }, 'the QUIC engine ended: this is a bug');
+    this.endpoint.onFailure = (err) =>
+      this.log.fatal({ event: 'engine.failed', err }, 'the QUIC engine ended: this is a bug');
     this.#shell = runCore(this.#core, {
       ...this.#clock,
       onOutput: (output) => this.#carryOut(output),
-      onError: (err) => this.log.fatal({ err }, 'the session core failed: this is a bug'),
+      onError: (err) =>
+        this.log.fatal({ event: 'core.failed', err }, 'the session core failed: this is a bug'),
     });
     const err = this.#component.refused;
-    if (err) this.log.warn({ err }, 'snapshot file refused: the last good one is in force');
+    if (err)
+      this.log.warn(
+        { event: 'snapshot.refused', err },
+        'snapshot file refused: the last good one is in force',
+      );
     this.#shell.input({ type: 'snapshot', snapshot: this.#component.snapshot });
     this.#reloader = new Reloader({
       ...{ component: this.#component, endpoint: this.endpoint, log: this.log, now: this.#clock.now },
@@ -204,6 +211,7 @@ class RunningAgent implements Agent {
 
   async status(): Promise<AgentStatus> {
     const { connected } = this;
+    const { nextAttemptAt } = this.#core;
     const { drops } = await this.endpoint.stats();
     const common = commonStatus(this.#component, this.#clock.now(), {
       ...{ listen: this.endpoint.localAddress, drops },
@@ -214,6 +222,7 @@ class RunningAgent implements Agent {
     return {
       ...{ component: 'agent', ...common, connected },
       intermediates: await this.#links.status(),
+      ...(nextAttemptAt !== undefined && { nextAttempt: instant(nextAttemptAt) }),
       portMapping: this.#direct.portMapping(),
       listeners: [...this.listeners],
       sessions: this.#inner.status().slice(0, MAX_SESSIONS),

@@ -15,7 +15,10 @@ export function listenLocal<L>(
   try {
     const listener = bind(listen);
     if (!isLoopback(host)) {
-      log.warn({ listen }, 'other machines can use this port, and with it the access of this agent');
+      log.warn(
+        { event: 'listener.exposed', listen },
+        'other machines can use this port, and with it the access of this agent',
+      );
     }
     return listener;
   } catch (cause) {

@@ -1,4 +1,12 @@
-import { type Diagnose, instant, type Loss, Outages, type Problem, sentenceOf } from '@ztna/link';
+import {
+  type Diagnose,
+  instant,
+  type Loss,
+  Outages,
+  type Problem,
+  refusalRemedy,
+  sentenceOf,
+} from '@ztna/link';
 import type { Logger } from '@ztna/runtime';
 import type { CountOutput, EventOutput } from '@ztna/session';
 import type { IntermediateEntry } from '@ztna/wire';
@@ -89,6 +97,6 @@ function refusalOf(event: string, fields: EventOutput['fields']): Problem {
   return {
     code: String(code),
     message: `intermediate ${intermediate} refuses this agent: ${message}`,
-    remedy: 'check its certificate, that it is not revoked, and the log of the intermediate',
+    remedy: refusalRemedy(String(code)),
   };
 }

@@ -51,7 +51,7 @@ async function handle(request: IncomingMessage, response: ServerResponse, log: L
     if (error instanceof BadRequest) return sendText(response, 400, `${error.message}\n`);
     // The other side went away; there is nobody to answer.
     if (controller.signal.aborted || response.destroyed) return;
-    log.error({ err: error, path: request.url }, 'request failed');
+    log.error({ event: 'request.failed', err: error, path: request.url }, 'request failed');
     if (response.headersSent) response.destroy();
     else sendText(response, 500, 'the backend failed; its log says why\n');
   }

@@ -44,10 +44,13 @@ export const command = defineCommand({
     const configFile = resolve(io.cwd, options.config);
     stack.use(await openControl({ ...control, configFile, report: () => connector.status() }));
     const { listen, ops } = connector;
-    log.info({ listen, ops }, 'the connector runs and registers at its intermediates');
+    log.info(
+      { event: 'process.started', listen, ops },
+      'the connector runs and registers at its intermediates',
+    );
     void connector.registered.then(() => {
       if (json) print(JSON.stringify({ event: 'ready', listen, ops }));
-      log.info('registered at an intermediate: the connector is ready');
+      log.info({ event: 'process.ready' }, 'registered at an intermediate: the connector is ready');
     });
     await Promise.race([lifecycle.untilStopped(), connector.failed]);
     return undefined;

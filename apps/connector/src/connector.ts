@@ -112,7 +112,10 @@ class RunningConnector implements Connector {
     this.#options = options;
     this.#component = component;
     if (component.refused)
-      log.warn({ err: component.refused }, 'snapshot file refused: using the last good one');
+      log.warn(
+        { event: 'snapshot.refused', err: component.refused },
+        'snapshot file refused: using the last good one',
+      );
     this.#endpoint = bind(config, component);
     this.registered = this.#onFirst.promise;
     const failed = Promise.withResolvers<never>();
@@ -203,6 +206,7 @@ class RunningConnector implements Connector {
   async status(): Promise<ConnectorReport> {
     const { drops } = await this.#endpoint.stats();
     const { sessions, flows } = this.#core.stats();
+    const { nextAttemptAt } = this.#core;
     const problems = [...this.#outages.problems(), ...this.#health.problems()];
     if (this.#registeredAt.size === 0) {
       const message = 'it is registered at no intermediate';
@@ -217,6 +221,7 @@ class RunningConnector implements Connector {
       component: 'connector',
       ...commonStatus(this.#component, this.#clock.now(), { listen: this.listen, drops, problems }),
       intermediates: await this.#links.status(),
+      ...(nextAttemptAt !== undefined && { nextAttempt: instant(nextAttemptAt) }),
       portMapping: this.#direct.portMapping(),
       ...{ sessions, flows },
     };

@@ -86,7 +86,7 @@ export class InnerSessions {
     if (!identity.ok) {
       const { code, detail } = identity.error;
       log.warn(
-        { session: session.uid, code, detail },
+        { event: 'session.agent-refused', session: session.uid, code, detail },
         'the certificate of the agent at the end of a session is refused',
       );
       return closeRefused(connection, identity.error);
@@ -109,7 +109,7 @@ export class InnerSessions {
       if (!identity || identity.ok || identity.error.code === 'expired') continue;
       const { code, detail } = identity.error;
       this.#options.log.info(
-        { session: uid, code, detail },
+        { event: 'session.agent-refused', session: uid, code, detail },
         'the certificate of the agent at the end of a session is no longer accepted',
       );
       closeRefused(connection, identity.error);

@@ -55,7 +55,7 @@ export const command = defineCommand({
     stack.use(await openControl({ ...control, configFile, report: () => intermediate.status() }));
     const { listen, ops } = intermediate;
     if (json) print(JSON.stringify({ event: 'ready', listen, ops }));
-    log.info({ listen, ops }, 'the intermediate is ready');
+    log.info({ event: 'process.ready', listen, ops }, 'the intermediate is ready');
     await Promise.race([lifecycle.untilStopped(), intermediate.failed]);
     await intermediate.drain('the intermediate stops');
     return undefined;

@@ -89,7 +89,10 @@ class RunningIntermediate implements Intermediate {
     this.#log = log;
     this.#component = component;
     if (component.refused)
-      log.warn({ err: component.refused }, 'snapshot file refused: using the last good one');
+      log.warn(
+        { event: 'snapshot.refused', err: component.refused },
+        'snapshot file refused: using the last good one',
+      );
     this.#endpoint = bind(config, component);
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => undefined);

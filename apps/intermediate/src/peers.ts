@@ -52,7 +52,7 @@ export class Peers {
     const peer: Peer = { key, identity: identity.value, connection, control: undefined, ending: false };
     this.#peers.set(key, peer);
     log.debug(
-      { peer: key, id: peer.identity.id, remoteAddress: connection.remoteAddress },
+      { event: 'peer.connected', peer: key, id: peer.identity.id, remoteAddress: connection.remoteAddress },
       'a peer is connected',
     );
     connection.onBiStream = (stream) => this.#onStream(peer, stream);

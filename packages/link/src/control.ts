@@ -35,12 +35,12 @@ export async function openControl(options: ControlOptions): Promise<AsyncDisposa
     ...(await options.report()),
   });
   const onError = (err: unknown) =>
-    log.error({ err }, 'answering on the control socket failed: this is a bug');
+    log.error({ event: 'control.failed', err }, 'answering on the control socket failed: this is a bug');
   let failure: unknown;
   for (const path of paths) {
     try {
       const server = await serveControl({ path, uid, handlers: { status }, onError });
-      log.debug({ path }, 'control socket open');
+      log.debug({ event: 'control.open', path }, 'control socket open');
       void sweepSockets(directories, uid);
       return server;
     } catch (error) {
@@ -48,6 +48,9 @@ export async function openControl(options: ControlOptions): Promise<AsyncDisposa
       failure = error;
     }
   }
-  log.warn({ err: failure }, 'there is no control socket: `ztna status` will not find this process');
+  log.warn(
+    { event: 'control.none', err: failure },
+    'there is no control socket: `ztna status` will not find this process',
+  );
   return new AsyncDisposableStack();
 }

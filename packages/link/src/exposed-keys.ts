@@ -5,7 +5,7 @@ import type { Logger } from '@ztna/runtime';
 export function warnOfExposedKeys(log: Logger, files: readonly (string | undefined)[]): void {
   for (const { file, mode } of exposedFiles(files.filter((f) => f !== undefined))) {
     log.warn(
-      { file, mode, remedy: `chmod 600 ${file}` },
+      { event: 'key.exposed', file, mode, remedy: `chmod 600 ${file}` },
       'others than its owner have rights on this private key',
     );
   }

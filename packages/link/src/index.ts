@@ -23,6 +23,7 @@ export { gaugePaths, observeCore, shared } from './metrics.ts';
 export { type Diagnose, Outages } from './outages.ts';
 export { OuterLinks, type OuterLinksOptions } from './outer-links.ts';
 export {
+  type Answering,
   hasRoute,
   type Loss,
   lookUp,
@@ -34,6 +35,7 @@ export {
   whySilent,
 } from './reachability.ts';
 export { type ReadFailure, readFrame } from './read-frame.ts';
+export { refusalRemedy } from './refusal.ts';
 export { Reloader, type ReloaderOptions } from './reloader.ts';
 export { type Resolver, resolveAll, resolveHost, systemResolver } from './resolve.ts';
 export { sentenceOf } from './sentences.ts';

@@ -1,14 +1,16 @@
 import type { PeerIdentity } from '@ztna/identity';
 import type { Connection, ConnectionEvent, Endpoint } from '@ztna/quic';
 import type { Logger } from '@ztna/runtime';
-import { type ConnectionKey, makeHello } from '@ztna/session';
+import { type ConnectionKey, type LinkInput, makeHello } from '@ztna/session';
 import {
+  type ControlMessage,
   encodeControlMessage,
   encodeFrame,
   type IntermediateEntry,
   type Revision,
   type SpiffeId,
   type TenantName,
+  wireError,
 } from '@ztna/wire';
 import { afterEach, expect, it, vi } from 'vitest';
 import { localInfo } from './local-info.ts';
@@ -60,10 +62,28 @@ it('says since when an intermediate does not answer, not since when it was conne
   expect(await links.status()).toMatchObject([{ state: 'connected', since: '2026-01-01T00:00:00.000Z' }]);
 });
 
+it.each<[string, ControlMessage, object]>([
+  [
+    'an error',
+    { type: 'error', error: wireError('revoked', 'this identity was revoked') },
+    { reason: 'peer: revoked: this identity was revoked', code: 'revoked' },
+  ],
+  ['a goodbye', { type: 'goodbye', reason: 'a newer one' }, { reason: 'peer: goodbye: a newer one' }],
+])('an intermediate that says %s and ends its stream is the one that ended it', async (_, message, how) => {
+  const connections: FakeConnection[] = [];
+  const heard: LinkInput[] = [];
+  const links = linksOver(connections, [], heard);
+  links.carryOut({ type: 'connect', connection: 1 as ConnectionKey, to });
+  await expect.poll(() => connections[0]?.onEvent).toBeTypeOf('function');
+  connections[0]?.saysAndEnds(message);
+  await expect.poll(() => heard.at(-1)).toEqual({ type: 'outer-lost', connection: 1, ...how });
+});
+
 /** As much of a connection as links need. */
 class FakeConnection {
   readonly #closed = Promise.withResolvers<object>();
   readonly #hello = Promise.withResolvers<Uint8Array>();
+  readonly #end = Promise.withResolvers<null>();
   #reads = 0;
   readonly closed = this.#closed.promise;
   readonly remoteAddress = '192.0.2.1:4433';
@@ -73,9 +93,11 @@ class FakeConnection {
   onEvent: ((event: ConnectionEvent) => void) | undefined;
 
   accept(): void {}
-  close(): void {}
+  close(): void {
+    this.#closed.resolve({ kind: 'local', reason: '' });
+  }
   openBi(): object {
-    const read = () => (this.#reads++ === 0 ? this.#hello.promise : new Promise(() => {}));
+    const read = () => (this.#reads++ === 0 ? this.#hello.promise : this.#end.promise);
     return { read, write: async () => {} };
   }
   async paths(): Promise<[]> {
@@ -85,6 +107,11 @@ class FakeConnection {
   saysHello(): void {
     const hello = makeHello(localInfo('default' as TenantName), 1 as Revision, Date.now());
     this.#hello.resolve(encodeFrame(encodeControlMessage(hello)));
+  }
+
+  saysAndEnds(message: ControlMessage): void {
+    this.#hello.resolve(encodeFrame(encodeControlMessage(message)));
+    this.#end.resolve(null);
   }
 
   becomes(type: 'stalled' | 'recovered'): void {
@@ -102,7 +129,11 @@ class FakeConnection {
   }
 }
 
-function linksOver(connections: FakeConnection[], observed: (string | undefined)[]): OuterLinks {
+function linksOver(
+  connections: FakeConnection[],
+  observed: (string | undefined)[],
+  heard: LinkInput[] = [],
+): OuterLinks {
   const connect = async () => {
     const connection = new FakeConnection();
     connections.push(connection);
@@ -112,7 +143,7 @@ function linksOver(connections: FakeConnection[], observed: (string | undefined)
     endpoint: { connect } as unknown as Endpoint,
     transport: { idleTimeoutMs: 30_000, keepAliveMs: 10_000, initialMtu: 1200, maxMtu: 1452 },
     verify: () => ({ ok: true, value: { id } as PeerIdentity }),
-    input: () => {},
+    input: (input) => heard.push(input),
     log: { debug: () => {} } as unknown as Logger,
     onObserved: (_, address) => observed.push(address),
   });

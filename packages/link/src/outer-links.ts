@@ -4,6 +4,7 @@ import type { Logger } from '@ztna/runtime';
 import type { ConnectionKey, LinkInput, LinkOutput } from '@ztna/session';
 import {
   ALPN,
+  type ControlMessage,
   type IntermediateEntry,
   type Result,
   type SpiffeId,
@@ -44,7 +45,15 @@ interface Link {
   readonly abort: AbortController;
   connection: Connection | undefined;
   control: ControlStream | undefined;
+  /** What the intermediate said last, if that was an end. */
+  farewell: Ending | undefined;
   lost: boolean;
+}
+
+/** Why a connection is no more: words, and the error with which the intermediate ended it, if it did. */
+interface Ending {
+  readonly reason: string;
+  readonly code?: WireErrorCode | undefined;
 }
 
 /** Carries out what the core of an agent or connector wants of its outer connections, and tells it what happens. */
@@ -66,7 +75,7 @@ export class OuterLinks {
         const abort = new AbortController();
         const link: Link = {
           ...{ key, to, abort, since: Date.now(), clockAheadMs: undefined, stalledAt: undefined },
-          ...{ connection: undefined, control: undefined, lost: false },
+          ...{ connection: undefined, control: undefined, farewell: undefined, lost: false },
         };
         this.#links.set(key, link);
         void this.#connect(link, to);
@@ -122,12 +131,15 @@ export class OuterLinks {
 
   /** Closes the connections to intermediates whose certificate is not acceptable any more. */
   review(): void {
-    for (const { connection, control } of this.#links.values()) {
+    for (const { connection, control, to } of this.#links.values()) {
       if (!connection || !control) continue;
       const identity = this.#options.verify(connection.peerChain);
       if (identity.ok) continue;
       const { code, detail } = identity.error;
-      this.#options.log.warn({ code, detail }, 'certificate of intermediate no longer accepted');
+      this.#options.log.warn(
+        { event: 'intermediate.certificate-refused', intermediate: to.name, code, detail },
+        'certificate of intermediate no longer accepted',
+      );
       closeRefused(connection, identity.error);
     }
   }
@@ -145,7 +157,7 @@ export class OuterLinks {
         closeRefused(connection, identity.error);
         const { code, detail } = identity.error;
         this.#options.log.warn(
-          { intermediate: to.name, code, detail },
+          { event: 'intermediate.certificate-refused', intermediate: to.name, code, detail },
           'certificate of intermediate refused',
         );
         this.#rejected.set(to.name, rejected(`its certificate is refused: ${detail}`));
@@ -156,6 +168,8 @@ export class OuterLinks {
       this.#open(link, connection, identity.value);
     } catch (error) {
       const isAnswer = error instanceof QuicError && error.code === 'ERR_CONNECT';
+      // It was closed meanwhile, and that tells more.
+      if (link.connection?.isClosed) return;
       if (isAnswer) this.#rejected.set(to.name, rejected(error.message));
       else this.#rejected.delete(to.name);
       this.#lose(link, error instanceof Error ? error.message : String(error));
@@ -166,7 +180,10 @@ export class OuterLinks {
     const { endpoint, transport, resolver = systemResolver, log } = this.#options;
     const remotes = await resolveAll(to.addresses, resolver);
     if (remotes.length === 0) throw new Error(`no address of ${to.name} can be resolved`);
-    log.debug({ intermediate: to.name, remotes }, 'connecting to intermediate');
+    log.debug(
+      { event: 'intermediate.connecting', intermediate: to.name, remotes },
+      'connecting to intermediate',
+    );
     const serverName = ticketName(to.id);
     const { signal } = abort;
     return connectAny(endpoint, { remotes, signal, serverName, transport, alpn: [ALPN.CONTROL] });
@@ -182,9 +199,11 @@ export class OuterLinks {
       link.stalledAt = type === 'stalled' ? Date.now() : undefined;
       input({ type: `outer-${type}`, connection: key });
     };
+    let ended: Ending | undefined;
     void connection.closed.then((info) => {
+      const { reason, code } = ended ?? { reason: closeReason(info), code: peerCode(info) };
       // First it is no longer in use: whoever is told may ask it anew.
-      this.#lose(link, closeReason(info), peerCode(info));
+      this.#lose(link, reason, code);
       onObserved?.(identity.id, this.#observedElsewhere(link));
     });
     connection.accept();
@@ -192,6 +211,7 @@ export class OuterLinks {
     if (link.abort.signal.aborted) return connection.close();
     link.control = new ControlStream(stream, {
       onMessage: (message) => {
+        link.farewell = endingOf(message);
         if (message.type === 'hello' && link.clockAheadMs === undefined) {
           link.since = Date.now();
           link.clockAheadMs = message.timeMs - link.since;
@@ -199,7 +219,11 @@ export class OuterLinks {
         input({ type: 'message', connection: key, message });
       },
       onMalformed: (reason, fatal) => input({ type: 'malformed', connection: key, reason, fatal }),
-      onEnd: () => connection.close(),
+      // It ends the stream and waits that this side closes: the end is its own, though.
+      onEnd: () => {
+        ended = link.farewell ?? { reason: 'peer: it ended its control stream' };
+        connection.close();
+      },
     });
     input({ type: 'outer-connected', connection: key, identity });
   }
@@ -228,6 +252,13 @@ export class OuterLinks {
     this.#links.delete(link.key);
     this.#options.input({ type: 'outer-lost', connection: link.key, reason, ...(code && { code }) });
   }
+}
+
+function endingOf(message: ControlMessage): Ending | undefined {
+  if (message.type === 'goodbye') return { reason: `peer: goodbye: ${message.reason}` };
+  if (message.type !== 'error' || message.error.requestId !== 0) return undefined;
+  const { code, message: why } = message.error;
+  return { reason: `peer: ${code}: ${why}`, code: code === 'unrecognised' ? undefined : code };
 }
 
 function rejected(why: string): Problem {

@@ -34,7 +34,7 @@ export class Reloader<R extends ComponentRole> implements Disposable {
     const files = [identity.certificateFile, identity.privateKeyFile, trust.bundleFile, snapshotFile];
     this.#watch = watchFiles(files, () => {
       this.reload().catch((err: unknown) =>
-        log.error({ err }, 'reload failed: what was loaded before stays'),
+        log.error({ event: 'reload.failed', err }, 'reload failed: what was loaded before stays'),
       );
     });
   }
@@ -63,7 +63,11 @@ export class Reloader<R extends ComponentRole> implements Disposable {
       review(reloaded);
     }
     const { refused, certificateChanged, keyChanged, trustChanged } = reloaded;
-    if (refused) log.warn({ err: refused }, 'snapshot file refused: the last good one stays in force');
+    if (refused)
+      log.warn(
+        { event: 'snapshot.refused', err: refused },
+        'snapshot file refused: the last good one stays in force',
+      );
     if (refused && !certificateChanged && !trustChanged) return;
     const fields = { event: 'reloaded', revision: component.snapshot.revision, keyChanged };
     log.info(fields, 'certificate, trust and snapshot were read again');

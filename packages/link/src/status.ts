@@ -74,6 +74,8 @@ export interface CommonStatus {
 export interface AgentReport extends CommonStatus {
   readonly component: 'agent';
   readonly intermediates: readonly IntermediateStatus[];
+  /** While there is neither a connection nor an attempt: when the next one begins. Absent then: none may be used. */
+  readonly nextAttempt?: string;
   readonly listeners: readonly LocalListener[];
   readonly portMapping: PortMappingStatus;
   /** At most 256. */
@@ -86,6 +88,8 @@ export interface AgentReport extends CommonStatus {
 export interface ConnectorReport extends CommonStatus {
   readonly component: 'connector';
   readonly intermediates: readonly IntermediateStatus[];
+  /** As an agent's: the first of all. */
+  readonly nextAttempt?: string;
   readonly portMapping: PortMappingStatus;
   readonly sessions: number;
   readonly flows: number;

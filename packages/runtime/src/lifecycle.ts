@@ -80,7 +80,10 @@ export class Lifecycle implements Disposable {
   startDeadline(exitCode: number): void {
     if (this.#deadline) return;
     this.#deadline = setTimeout(() => {
-      this.log?.error({ deadlineMs: this.#deadlineMs }, 'not stopped by the deadline: ending at once');
+      this.log?.error(
+        { event: 'process.cut-off', deadlineMs: this.#deadlineMs },
+        'not stopped by the deadline: ending at once',
+      );
       this.#options.exit(exitCode);
     }, this.#deadlineMs);
   }
@@ -118,13 +121,13 @@ export class Lifecycle implements Disposable {
   #onStop(signal: StopSignal): void {
     if (this.#received) {
       if (performance.now() - this.#receivedAt < DOUBLED_MS) return;
-      this.log?.warn({ signal }, 'second signal: ending at once');
+      this.log?.warn({ event: 'process.cut-off', signal }, 'second signal: ending at once');
       this.#options.exit(128 + signalNumber[signal]);
       return;
     }
     this.#received = signal;
     this.#receivedAt = performance.now();
-    this.log?.info({ signal }, 'stopping on a signal');
+    this.log?.info({ event: 'process.stopping', signal }, 'stopping on a signal');
     this.startDeadline(128 + signalNumber[signal]);
     this.#controller.abort(new StoppedError(signal));
   }
@@ -135,14 +138,17 @@ export class Lifecycle implements Disposable {
         try {
           await hook();
         } catch (err) {
-          this.log?.error({ err }, 'reload failed: what was loaded before stays in force');
+          this.log?.error(
+            { event: 'reload.failed', err },
+            'reload failed: what was loaded before stays in force',
+          );
         }
       }
     });
   }
 
   #onBug(what: string, err: unknown): void {
-    if (this.log) this.log.fatal({ err }, `${what}: this is a bug`);
+    if (this.log) this.log.fatal({ event: 'process.failed', err }, `${what}: this is a bug`);
     else process.stderr.write(`fatal: ${what}: this is a bug\n${inspect(err)}\n`);
     this.#options.exit(1);
   }

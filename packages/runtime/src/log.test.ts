@@ -4,10 +4,11 @@ import { createLogger } from './log.ts';
 
 test('entries are JSON lines with time, level and component', () => {
   const { log, lines } = record('json');
-  log.info({ service: 'web' }, 'session opened');
+  log.info({ event: 'session.opened', service: 'web' }, 'session opened');
   expect(JSON.parse(lines[0] ?? '')).toMatchObject({
     level: 'info',
     component: 'relay',
+    event: 'session.opened',
     service: 'web',
     msg: 'session opened',
   });
@@ -17,7 +18,12 @@ test('entries are JSON lines with time, level and component', () => {
 test('secrets are never printed, at the top or one level below', () => {
   const { log, lines } = record('json');
   log.error(
-    { token: 'abc', request: { authorization: 'Bearer abc' }, identity: { privateKey: 'abc' } },
+    {
+      event: 'test',
+      token: 'abc',
+      request: { authorization: 'Bearer abc' },
+      identity: { privateKey: 'abc' },
+    },
     'failed',
   );
   expect(lines[0]).not.toContain('abc');
@@ -26,8 +32,8 @@ test('secrets are never printed, at the top or one level below', () => {
 
 test('addresses of users are printed at debug alone', () => {
   const { log, lines } = record('json');
-  log.info({ remoteAddress: '203.0.113.7:9', service: 'web' }, 'flow opened');
-  log.debug({ remoteAddress: '203.0.113.7:9' }, 'flow opened');
+  log.info({ event: 'test', remoteAddress: '203.0.113.7:9', service: 'web' }, 'flow opened');
+  log.debug({ event: 'test', remoteAddress: '203.0.113.7:9' }, 'flow opened');
   expect(lines[0]).not.toContain('203.0.113.7');
   expect(lines[0]).toContain('web');
   expect(lines[1]).toContain('203.0.113.7');
@@ -35,18 +41,16 @@ test('addresses of users are printed at debug alone', () => {
 
 test('what is below the level is not printed', () => {
   const { log, lines } = record('json');
-  log.trace('unseen');
+  log.trace({ event: 'test' }, 'unseen');
   expect(lines).toEqual([]);
 });
 
 test('the human format is one line, whatever a peer says', () => {
   const { log, lines } = record('human');
-  log
-    .child({ component: 'broker' })
-    .warn({ service: 'a b', count: 2, peer: 'x\ny' }, 'refused\n12:00 INFO forged');
+  log.warn({ event: 'offer.refused', service: 'a b', count: 2, peer: 'x\ny' }, 'refused\n12:00 INFO forged');
   expect(lines).toHaveLength(1);
   expect(lines[0]).toMatch(
-    /^\d\d:\d\d:\d\d\.\d{3} WARN {2}broker: refused\\x0a12:00 INFO forged service="a b" count=2 peer="x\\ny"\n$/,
+    /^\d\d:\d\d:\d\d\.\d{3} WARN {2}relay: refused\\x0a12:00 INFO forged event=offer\.refused service="a b" count=2 peer="x\\ny"\n$/,
   );
 });
 
@@ -57,7 +61,7 @@ test.each([
   ['the code of an error', { err: Object.assign(new Error('x'), { code: 'y\u001b[2K\n' }) }],
 ])('the human format moves no cursor by %s, and begins no line with it', (_what, fields) => {
   const { log, lines } = record('human');
-  log.error(fields, 'failed');
+  log.error({ event: 'test', ...fields }, 'failed');
   const text = lines.join('').replaceAll('\n    at ', '').slice(0, -1);
   expect(text).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
   expect(text).not.toMatch(/\n.*forged/);
@@ -66,9 +70,9 @@ test.each([
 test('the human format shows why, and the stack when somebody must act', () => {
   const { log, lines } = record('human');
   const err = Object.assign(new Error('refused'), { code: 'ECONNREFUSED' });
-  log.info({ err }, 'not reachable');
-  log.error({ err }, 'not reachable');
-  expect(lines[0]).toMatch(/relay: not reachable \(refused, ECONNREFUSED\)\n$/);
+  log.info({ event: 'test', err }, 'not reachable');
+  log.error({ event: 'test', err }, 'not reachable');
+  expect(lines[0]).toMatch(/relay: not reachable event=test \(refused, ECONNREFUSED\)\n$/);
   expect(lines[1]).toMatch(/\(refused, ECONNREFUSED\)\n {4}at /);
 });
 
@@ -76,7 +80,10 @@ test('a fault that is no bug has no stack', () => {
   const { log, lines } = record('json');
   const message = 'cannot read key.pem';
   for (const fault of ['config', 'internal'] as const) {
-    log.warn({ err: new RuntimeFault({ code: 'key-unreadable', fault, message }) }, 'reload failed');
+    log.warn(
+      { event: 'test', err: new RuntimeFault({ code: 'key-unreadable', fault, message }) },
+      'reload failed',
+    );
   }
   const [config, internal] = lines.map((line) => JSON.parse(line).err);
   expect(config).toMatchObject({ code: 'key-unreadable', message });

@@ -1,11 +1,4 @@
-import {
-  destination,
-  type LoggerOptions,
-  type Logger as PinoLogger,
-  pino,
-  stdSerializers,
-  stdTimeFunctions,
-} from 'pino';
+import { destination, type LoggerOptions, pino, stdSerializers, stdTimeFunctions } from 'pino';
 import { isFault } from './faults.ts';
 import { humanLine } from './log-human.ts';
 import type { LogFormat, LogLevel } from './log-levels.ts';
@@ -13,8 +6,16 @@ import type { LogFormat, LogLevel } from './log-levels.ts';
 export type { LogFormat, LogLevel } from './log-levels.ts';
 export { logFormats, logLevels } from './log-levels.ts';
 
-/** `log.info({ session }, 'session opened')`: fields first, then a sentence without values in it. */
-export type Logger = PinoLogger<never>;
+/** What happened, by a stable name of words joined by `.` and `-`, and its values. */
+export interface LogFields {
+  readonly event: string;
+  readonly [field: string]: unknown;
+}
+
+/** `log.info({ event: 'session.opened', session }, 'session opened')`: a sentence without values in it. */
+export type Logger = Readonly<
+  Record<Exclude<LogLevel, 'silent'>, (fields: LogFields, sentence: string) => void>
+>;
 
 /** Where lines go: stderr, or what a test gives. */
 export interface LogSink {
@@ -55,7 +56,7 @@ const userAddressFields: ReadonlySet<string> = new Set([
 ]);
 const debugLevel = 20;
 
-/** A logger of JSON lines, or of one readable line per entry. Children: `log.child({ component: 'relay' })`. */
+/** A logger of JSON lines, or of one readable line per entry. */
 export function createLogger(settings: LoggerSettings): Logger {
   const sink = settings.sink ?? destination({ fd: 2, sync: true });
   const colour = settings.colour ?? false;

@@ -35,12 +35,15 @@ export class Backoff {
     return now - this.#since < this.#config.fastMs;
   }
 
-  /** Delay in ms from the attempt before to the next. `random` is uniform in [0, 1). */
-  next(now: number, random: number): number {
+  /**
+   * Delay in ms from the attempt before to the next. `random` is uniform in [0, 1). `refused`: somebody is there and says
+   * no, so that there is no restart to be found soon.
+   */
+  next(now: number, random: number, refused = false): number {
     const { baseMs, maxMs, fastCapMs } = this.#config;
     const attempt = this.#attempts++;
     if (attempt === 0) return 0;
-    const cap = this.isFast(now) ? Math.min(fastCapMs, maxMs) : maxMs;
+    const cap = this.isFast(now) && !refused ? Math.min(fastCapMs, maxMs) : maxMs;
     const full = Math.min(cap, baseMs * 2 ** Math.min(attempt - 1, 20));
     return Math.round(full / 2 + (full / 2) * random);
   }

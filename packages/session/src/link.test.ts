@@ -1,8 +1,8 @@
-import type { Hello, IntermediateEntry, Revision, SpiffeId, TenantName } from '@ztna/wire';
+import type { Hello, IntermediateEntry, Revision, SpiffeId, TenantName, WireErrorCode } from '@ztna/wire';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { DEFAULT_BACKOFF } from './backoff.ts';
 import { type LinkHost, OuterLink } from './link.ts';
-import type { ConnectionKey, PeerIdentity } from './types.ts';
+import type { ConnectionKey, EventOutput, PeerIdentity } from './types.ts';
 
 const tenant = 'default' as TenantName;
 const places = ['one', 'two'].map((name) => ({
@@ -81,11 +81,63 @@ describe('a link to two intermediates', () => {
   });
 });
 
+describe('a link to one intermediate', () => {
+  const only = places.slice(0, 1);
+
+  beforeEach(() => {
+    bench = new Bench();
+    bench.link.setCandidates(only, bench.now);
+  });
+
+  it('tells that the connection was lost when another took its place because it stopped answering', () => {
+    bench.answer(0);
+    bench.hears('outer-stalled', 0);
+    expect(bench.events()).toEqual(['intermediate.connected']);
+    bench.wait(500);
+    bench.answer(1);
+    expect(bench.events()).toEqual(['intermediate.connected', 'intermediate.lost', 'intermediate.connected']);
+    expect(bench.told[1]?.fields).toEqual({ intermediate: 'one', reason: 'it stopped answering' });
+  });
+
+  it('tells nothing when it answers again in time', () => {
+    bench.answer(0);
+    bench.hears('outer-stalled', 0);
+    bench.hears('outer-recovered', 0);
+    bench.wait(60_000);
+    expect(bench.events()).toEqual(['intermediate.connected']);
+  });
+
+  it('asks one that refuses ever more seldom, and at once when files were read again', () => {
+    for (let at = 0; at < 8; at++) {
+      bench.refuse(at, 'revoked');
+      while (bench.tries.length <= at + 1) bench.wait(100);
+    }
+    const gaps = bench.gaps();
+    expect(gaps.at(-1)).toBeGreaterThanOrEqual(5_000);
+    expect(gaps.filter((gap) => gap <= 1_000).length).toBeLessThan(5);
+    bench.refuse(8, 'revoked');
+    const before = bench.tries.length;
+    expect(bench.link.nextAttemptAt).toBeGreaterThan(bench.now + 4_000);
+    bench.link.setCandidates(only, bench.now);
+    expect(bench.tries.length).toBe(before + 1);
+  });
+
+  it('asks one that is full, or gone, as often as before', () => {
+    for (let at = 0; at < 8; at++) {
+      bench.refuse(at, 'limit');
+      while (bench.tries.length <= at + 1) bench.wait(100);
+    }
+    expect(Math.max(...bench.gaps())).toBeLessThanOrEqual(1_000);
+  });
+});
+
 /** A link, its host, and time that its test moves on. */
 class Bench {
   readonly tries: IntermediateEntry[] = [];
   readonly connections: ConnectionKey[] = [];
   readonly ended: ConnectionKey[] = [];
+  readonly told: EventOutput[] = [];
+  readonly #startedAt: number[] = [];
   readonly revoked = new Set<SpiffeId>();
   readonly link: OuterLink;
   now = 1_000_000;
@@ -103,7 +155,9 @@ class Bench {
       isRevoked: (id) => this.revoked.has(id),
       emit: (output) => {
         if (output.type === 'disconnect') this.ended.push(output.connection);
+        if (output.type === 'event') this.told.push(output);
         if (output.type !== 'connect') return;
+        this.#startedAt.push(this.now);
         this.tries.push(output.to);
         this.connections.push(output.connection);
       },
@@ -122,6 +176,25 @@ class Bench {
 
   tried(): string[] {
     return this.tries.map(({ name }) => name);
+  }
+
+  events(): string[] {
+    return this.told.map(({ event }) => event);
+  }
+
+  /** Between the attempts, ms. */
+  gaps(): number[] {
+    return this.#startedAt.slice(1).map((at, index) => at - (this.#startedAt[index] ?? 0));
+  }
+
+  hears(type: 'outer-stalled' | 'outer-recovered', which: number): void {
+    this.link.handleInput({ type, connection: this.connections[which] as ConnectionKey }, this.now);
+  }
+
+  /** Attempt number `which` is closed by the other side. */
+  refuse(which: number, code: WireErrorCode): void {
+    const connection = this.connections[which] as ConnectionKey;
+    this.link.handleInput({ type: 'outer-lost', connection, reason: 'refused', code }, this.now);
   }
 
   wait(ms: number): void {

@@ -42,6 +42,8 @@ export interface LinkHost {
   onMessage(connection: ConnectionKey, message: ControlMessage, now: number): void;
   /** The intermediate says that this identity was revoked. */
   onRevoked?(now: number): void;
+  /** No intermediate lets this peer in; see `isTurnedAway`. */
+  onTurnedAway?(now: number): void;
 }
 
 interface Attempt {
@@ -57,6 +59,7 @@ interface Active {
   readonly since: number;
   /** A replacement is wanted: the connection stalled, or the intermediate said GoAway. */
   leaving: boolean;
+  stalled: boolean;
 }
 
 /**
@@ -80,6 +83,8 @@ export class OuterLink {
   /** It has worked before: an attempt that takes long then means that nobody is there. */
   #worked = false;
   #refusal: WireError | undefined;
+  /** Who refused by what no further attempt changes, as long as the files of both sides stay as they are. */
+  readonly #refusedBy = new Set<IntermediateEntry['id']>();
   #startedAt = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
@@ -97,6 +102,17 @@ export class OuterLink {
   /** Why the intermediates turn this peer away; undefined once one lets it in, or when none answers. */
   get refusal(): WireError | undefined {
     return this.#refusal;
+  }
+
+  /** Every intermediate that may be used refuses this peer, by what no further attempt changes. */
+  get isTurnedAway(): boolean {
+    const usable = this.#inOrder();
+    return !this.#active && usable.length > 0 && usable.every(({ id }) => this.#refusedBy.has(id));
+  }
+
+  /** When the next attempt begins, while there is neither a connection nor an attempt. */
+  get nextAttemptAt(): number | undefined {
+    return this.#active || this.#attempts.size > 0 ? undefined : this.#nextAt;
   }
 
   owns(connection: ConnectionKey): boolean {
@@ -119,9 +135,12 @@ export class OuterLink {
     }
     if (this.#active && !isKnown(this.#active.to)) this.#drop(gone, now);
     this.#arm();
-    if (this.#active || this.#attempts.size > 0 || !changed) return;
+    // Files were read again: whoever refused may think differently now.
+    const wasRefused = this.#refusedBy.size > 0;
+    this.#refusedBy.clear();
+    if (this.#active || !(changed || wasRefused)) return;
     this.#backoff.restart(now);
-    this.#retry(now);
+    if (this.#attempts.size === 0) this.#retry(now);
   }
 
   stop(reason: string, now: number) {
@@ -140,7 +159,7 @@ export class OuterLink {
       case 'outer-lost':
         return this.#onLost(input.connection, input.reason, now, input.code);
       case 'outer-stalled':
-        return this.#leave(input.connection, now);
+        return this.#onStalled(input.connection, now);
       case 'outer-recovered':
         return this.#onRecovered(input.connection);
       case 'message':
@@ -162,6 +181,7 @@ export class OuterLink {
     }
     if (late.length > 0) {
       this.#refusal = undefined;
+      this.#refusedBy.clear();
       this.#turn++;
       return this.#retry(now);
     }
@@ -207,7 +227,9 @@ export class OuterLink {
 
   #retry(now: number) {
     if (this.#stopped || this.#candidates.length === 0) return;
-    const delay = this.#backoff.next(now, this.#host.random());
+    const { isTurnedAway } = this;
+    if (isTurnedAway) this.#host.onTurnedAway?.(now);
+    const delay = this.#backoff.next(now, this.#host.random(), isTurnedAway);
     const at = this.#startedAt + delay;
     if (delay === 0 || at <= now) return this.#connect(now);
     this.#nextAt = Math.min(this.#nextAt ?? Infinity, at);
@@ -282,7 +304,11 @@ export class OuterLink {
     this.#abandonAll(wireError('going-away', 'another intermediate answered first'));
     this.#worked = true;
     this.#refusal = undefined;
-    this.#active = { connection: attempt.connection, to: attempt.to, since: now, leaving: false };
+    this.#refusedBy.clear();
+    const { connection, to } = attempt;
+    this.#active = { connection, to, since: now, leaving: false, stalled: false };
+    // Told now, once it is certain: until then it might have come back.
+    if (previous?.stalled) this.#tellLost(previous.to, { reason: 'it stopped answering' });
     this.#event('info', 'intermediate.connected', { intermediate: attempt.to.name });
     this.releasePrevious();
     this.#previous = previous?.connection;
@@ -310,25 +336,38 @@ export class OuterLink {
     if (this.#previous === connection) this.#previous = undefined;
     const attempt = this.#attempts.get(connection);
     if (attempt) {
-      if (code && code !== 'going-away') this.#onRefused(attempt.to, wireError(code, reason));
+      if (code && code !== 'going-away')
+        this.#onRefused(attempt.to, wireError(code, reason.replace(`peer: ${code}: `, '')));
+      else this.#refusedBy.delete(attempt.to.id);
       this.#attempts.delete(connection);
       this.#turn++;
       return this.#retry(now);
     }
     if (this.#active?.connection !== connection) return;
-    const closedWith = code === undefined ? {} : { code };
-    const { name: intermediate } = this.#active.to;
-    this.#event('info', 'intermediate.lost', { intermediate, reason, ...closedWith });
+    this.#tellLost(this.#active.to, { reason, ...(code && { code }) });
     this.#forgetActive(now);
     if (this.#attempts.size === 0) this.#retry(now);
   }
 
+  #tellLost(
+    { name: intermediate }: IntermediateEntry,
+    how: { readonly reason: string; readonly code?: string },
+  ) {
+    this.#event('info', 'intermediate.lost', { intermediate, ...how });
+  }
+
   /** Said once for each reason: attempts go on, and the answer is mostly the same. */
-  #onRefused({ name: intermediate }: IntermediateEntry, error: WireError) {
-    const { code, message } = error;
+  #onRefused({ id, name: intermediate }: IntermediateEntry, error: WireError) {
+    const { code, message, retryable } = error;
+    if (!retryable) this.#refusedBy.add(id);
     if (this.#refusal?.code !== code)
       this.#event('warn', 'intermediate.refused', { intermediate, code, message });
     this.#refusal = error;
+  }
+
+  #onStalled(connection: ConnectionKey, now: number) {
+    if (this.#active?.connection === connection) this.#active.stalled = true;
+    this.#leave(connection, now);
   }
 
   #leave(connection: ConnectionKey, now: number, skip = 0) {
@@ -344,10 +383,13 @@ export class OuterLink {
   #onRecovered(connection: ConnectionKey) {
     if (this.#active?.connection !== connection) return;
     this.#active.leaving = false;
+    this.#active.stalled = false;
     this.#abandonAll(wireError('going-away', 'the earlier connection recovered'));
   }
 
   #refuse(connection: ConnectionKey, error: WireError, now: number) {
+    const attempt = this.#attempts.get(connection);
+    if (attempt && !error.retryable) this.#refusedBy.add(attempt.to.id);
     this.#abandon(connection, error);
     this.#turn++;
     this.#retry(now);

@@ -152,7 +152,7 @@ export class TestAgent implements AsyncDisposable {
         this.#flows.get(output.flow)?.({ ok: false, error: output.error });
         return;
       case 'event':
-        log[output.level](output.fields, output.event);
+        log[output.level]({ event: output.event, ...output.fields }, output.event);
         return;
       case 'count':
       case 'path-policy':

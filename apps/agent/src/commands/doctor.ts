@@ -1,4 +1,4 @@
-import { configOption, defineCommand } from '@ztna/runtime';
+import { configOption, defineCommand, exitCode } from '@ztna/runtime';
 import type { Check } from '../doctor/check.ts';
 import { loadAgentConfig } from './start.ts';
 
@@ -16,7 +16,11 @@ export const command = defineCommand({
     'earlier failure). With --json, one line: {"version": 1, "ok", "checks": [{"check", "status", "code", "message", ' +
     '"remedy", "facts"}]}; check and code are stable.',
   options: { config: configOption },
-  exitCodes: { 0: 'no check failed; there may be warnings', 1: 'a check failed' },
+  exitCodes: {
+    0: 'no check failed; there may be warnings',
+    1: 'a check failed',
+    3: 'the configuration file cannot be used: most could not be checked',
+  },
   examples: [
     { command: 'ztna doctor --config agent.yaml', description: 'What is wrong?' },
     { command: 'ztna doctor --config agent.yaml --json', description: 'For a program' },
@@ -42,6 +46,8 @@ export const command = defineCommand({
     const warnings = checks.filter(({ status }) => status === 'warn').length;
     if (json) print(JSON.stringify({ version: FORMAT, ok: failures === 0, checks }));
     else print(`\n${failures} failed, ${warnings} to look at, of ${checks.length} checks`);
-    return failures === 0 ? 0 : 1;
+    const isUsable = checks.every(({ check, status }) => check !== 'configuration' || status !== 'fail');
+    if (!isUsable) return exitCode.config;
+    return failures === 0 ? exitCode.ok : exitCode.failure;
   },
 });

@@ -1,3 +1,4 @@
+import type { ComponentStatus } from '@ztna/link';
 import { expect, test } from 'vitest';
 import { checkClock, checkNat, checkUdp } from './network.ts';
 import type { ProbeResult } from './probe.ts';
@@ -39,6 +40,37 @@ test('UDP is blocked when nobody answers, and not when only one intermediate doe
     message: expect.stringContaining('1 other intermediate answers'),
   });
 });
+
+test('what an agent that runs knows is what is said: one finding, one code', () => {
+  const silent: ProbeResult = {
+    ...{ intermediate: 'i2', addresses: [] },
+    problem: { code: 'not-listening', message: 'nobody' },
+  };
+  const stopped = { code: 'intermediate-stopped', message: 'it said that it stops', remedy: 'start it' };
+  const agent = running({ problems: [stopped] });
+  expect(checkUdp([silent], [agent])(silent)).toMatchObject({
+    ...stopped,
+    message: `i2: ${stopped.message}`,
+  });
+  expect(checkUdp([answered('192.0.2.9:1'), silent], [agent])(silent)).toMatchObject({
+    code: 'not-listening',
+  });
+});
+
+test('direct sessions of an agent that runs show that UDP works', () => {
+  const problem = { code: 'udp-blocked', message: 'no answer', remedy: 'open it' };
+  const silent: ProbeResult = { intermediate: 'i2', addresses: [], problem };
+  const path = (of: string) => ({ path: { path: of } });
+  const agent = running({ sessions: [path('direct'), path('relayed'), {}] });
+  expect(checkUdp([silent], [agent])(silent)).toMatchObject({
+    ...{ status: 'fail', code: 'intermediate-silent' },
+    message: expect.stringContaining('1 direct session answers'),
+  });
+});
+
+function running(report: object): ComponentStatus {
+  return { component: 'agent', problems: [], sessions: [], intermediates: [], ...report } as never;
+}
 
 function answered(observed: string): ProbeResult {
   const answer = { remote: '192.0.2.1:4433', rttMs: 1, observed, clockAheadMs: undefined };

@@ -1,4 +1,4 @@
-import { type ComponentStatus, silent } from '@ztna/link';
+import { type Answering, type ComponentStatus, type Problem, silent } from '@ztna/link';
 import { parseAddress } from '@ztna/runtime';
 import type { AgentConfig } from '@ztna/runtime/config';
 import type { IntermediateEntry } from '@ztna/wire';
@@ -35,8 +35,9 @@ export async function checkNetwork(
   const deps = {
     ...{ endpoint, tenant, signal, transport: outerClientTransport(config.transport) },
     verify: (chain: readonly Uint8Array[]) => verifyPeer(chain, Date.now(), expected),
-    // Intermediates allow an identity a few connections, and a further one would end that of an agent at work.
-    hello: running.length === 0,
+    // Intermediates allow an identity a few connections, and a further one would end that of an agent at work. One that
+    // has none there has none to lose, and may be refused.
+    hello: ({ name }: IntermediateEntry) => !running.some((status) => isConnected(status, name)),
   };
   const tried = intermediates.slice(0, MAX_INTERMEDIATES);
   const results = await Promise.all(tried.map((to) => probe(to, deps)));
@@ -44,7 +45,7 @@ export async function checkNetwork(
   const clocks = [...results.flatMap(aheadOf), ...running.flatMap(aheadOfRunning)];
   return [
     checkNames(tried, results),
-    ...results.map(checkUdp(results)),
+    ...results.map(checkUdp(results, running)),
     checkNat(results, port),
     checkClock(clocks),
   ];
@@ -62,16 +63,24 @@ function checkNames(tried: readonly IntermediateEntry[], results: readonly Probe
   return lost.length === results.length ? fail('name', finding) : warn('name', finding);
 }
 
-/** `all` are the intermediates that were tried: while one of them answers, UDP is not blocked. */
-export function checkUdp(all: readonly ProbeResult[]) {
+function isConnected(status: ComponentStatus, name: string): boolean {
+  if (status.component !== 'agent') return false;
+  return status.intermediates.some((one) => one.name === name && one.state !== 'connecting');
+}
+
+/**
+ * `all` are the intermediates that were tried: while one of them answers, UDP is not blocked. Nor is it while direct
+ * sessions of `running` agents live; these also know how the last connection ended.
+ */
+export function checkUdp(all: readonly ProbeResult[], running: readonly ComponentStatus[] = []) {
   const intermediates = all.filter((r) => 'answer' in r).length;
   const someAnswer = intermediates > 0;
+  const sessions = running.reduce((sum, status) => sum + directSessions(status), 0);
+  const told = someAnswer ? undefined : toldBy(running);
   return (result: ProbeResult): Check => {
     const { intermediate } = result;
     if ('problem' in result) {
-      const isSilent = result.problem.code === 'udp-blocked';
-      const places = result.addresses.map((address) => ({ address }));
-      const problem = isSilent ? silent(places, { intermediates, sessions: 0 }) : result.problem;
+      const problem = explained(result, result.problem, { intermediates, sessions }, told);
       const { code, message, remedy } = problem;
       const finding = { code, message: `${intermediate}: ${message}`, remedy };
       if (code === 'name-unresolved')
@@ -83,6 +92,34 @@ export function checkUdp(all: readonly ProbeResult[]) {
     const facts = { intermediate, remote, rttMs, ...(observed !== undefined && { observed }) };
     return ok('udp', `${intermediate} answers in ${rttMs} ms from ${remote}${seen}`, facts);
   };
+}
+
+/** Whose silence that is: as a running agent has it, or by who else answers. */
+function explained(
+  { addresses }: ProbeResult,
+  problem: Problem,
+  answering: Answering,
+  told: Problem | undefined,
+): Problem {
+  const isAbsent = problem.code === 'udp-blocked' || problem.code === 'not-listening';
+  if (told && isAbsent) return told;
+  if (problem.code !== 'udp-blocked') return problem;
+  return silent(
+    addresses.map((address) => ({ address })),
+    answering,
+  );
+}
+
+/** What only a process that was connected can know. */
+const KNOWN_BY_AGENTS: ReadonlySet<string> = new Set(['intermediate-stopped', 'intermediate-silent']);
+
+function toldBy(running: readonly ComponentStatus[]): Problem | undefined {
+  return running.flatMap(({ problems }) => problems).find(({ code }) => KNOWN_BY_AGENTS.has(code));
+}
+
+function directSessions(status: ComponentStatus): number {
+  if (status.component !== 'agent') return 0;
+  return status.sessions.filter(({ path }) => path?.path === 'direct').length;
 }
 
 /** What the observed addresses tell of the NAT (RFC 4787 §4.1): the same mapping for every destination, or not. */

@@ -12,12 +12,13 @@ import {
   noRoute,
   type Problem,
   peerCode,
+  refusalRemedy,
   rounded,
   ticketName,
   unresolved,
   whySilent,
 } from '@ztna/link';
-import { type Connection, type Endpoint, QuicError, type TransportOptions } from '@ztna/quic';
+import { type CloseInfo, type Connection, type Endpoint, QuicError, type TransportOptions } from '@ztna/quic';
 import { makeHello } from '@ztna/session';
 import {
   ALPN,
@@ -41,8 +42,8 @@ export interface ProbeDeps {
   readonly transport: TransportOptions;
   readonly verify: (chain: readonly Uint8Array[]) => Result<PeerIdentity, PeerRefusal>;
   readonly tenant: TenantName;
-  /** Say Hello, to hear the intermediate's clock. It counts as a connection of this agent then. */
-  readonly hello: boolean;
+  /** Say Hello, to be let in or refused, and to hear its clock? It counts as a connection of this agent then. */
+  readonly hello: (to: IntermediateEntry) => boolean;
   readonly signal: AbortSignal;
 }
 
@@ -80,7 +81,7 @@ export async function probe(to: IntermediateEntry, deps: ProbeDeps): Promise<Pro
     connection.close();
     return failed(problem);
   }
-  const answer = await talk(connection, deps);
+  const answer = await talk(connection, deps, deps.hello(to));
   return 'code' in answer ? failed(answer) : { intermediate: to.name, addresses, answer };
 }
 
@@ -106,20 +107,26 @@ function judge(to: IntermediateEntry, connection: Connection, { verify }: ProbeD
   };
 }
 
-async function talk(connection: Connection, { hello, tenant }: ProbeDeps): Promise<Answer | Problem> {
+async function talk(
+  connection: Connection,
+  { tenant }: ProbeDeps,
+  hello: boolean,
+): Promise<Answer | Problem> {
+  // One that refuses closes at once.
+  if (connection.isClosed) return turnedAway(await connection.closed);
   const observed = Promise.withResolvers<undefined>();
   const clock = Promise.withResolvers<number | undefined>();
   const refused = Promise.withResolvers<Problem>();
   connection.onEvent = ({ type }) => {
     if (type === 'observed-address') observed.resolve(undefined);
   };
-  void connection.closed.then((info) => refused.resolve(turnedAway(peerCode(info), closeReason(info))));
+  void connection.closed.then((info) => refused.resolve(turnedAway(info)));
   connection.accept();
   if (connection.observedAddress) observed.resolve(undefined);
   const control = new ControlStream(connection.openBi(), {
     onMessage: (message) => {
       if (message.type === 'hello') clock.resolve(message.timeMs - Date.now());
-      if (message.type === 'error') refused.resolve(turnedAway(message.error.code, message.error.message));
+      if (message.type === 'error') refused.resolve(refusedWith(message.error.code, message.error.message));
     },
     onMalformed: () => clock.resolve(undefined),
     onEnd: () => clock.resolve(undefined),
@@ -143,12 +150,13 @@ async function talk(connection: Connection, { hello, tenant }: ProbeDeps): Promi
   return answer;
 }
 
-function turnedAway(code: string | undefined, why: string): Problem {
-  return {
-    code: code ?? 'handshake-failed',
-    message: `the intermediate refuses this agent: ${why}`,
-    remedy: 'check its certificate, that it is not revoked, and the log of the intermediate',
-  };
+function turnedAway(info: CloseInfo): Problem {
+  const code = peerCode(info);
+  return refusedWith(code ?? 'handshake-failed', (code && info.reason) || closeReason(info));
+}
+
+function refusedWith(code: string, why: string): Problem {
+  return { code, message: `it refuses this agent: ${why}`, remedy: refusalRemedy(code) };
 }
 
 function rejected(why: string): Problem {

@@ -69,7 +69,7 @@ export async function forwardTcp(agent: Agent, target: Target, socket: TcpSocket
   try {
     const { sent, received, reason } = await joinTcp(flow, socket);
     agent.observer.add('tcp_flow_ended', reason);
-    agent.log.debug({ service, port, sent, received, reason }, 'TCP flow ended');
+    agent.log.debug({ event: 'flow.ended', service, port, sent, received, reason }, 'TCP flow ended');
   } catch (error) {
     failed(agent, target, error);
   } finally {
@@ -84,7 +84,8 @@ export async function forwardUdp(agent: Agent, target: Target, peer: UdpPeer): P
   const reason = await flow.association.ended;
   flow.release();
   agent.observer.add('udp_flow_ended', reason);
-  agent.log.debug({ service: target.service, port: target.port, reason }, 'UDP flow ended');
+  const { service, port } = target;
+  agent.log.debug({ event: 'flow.ended', service, port, reason }, 'UDP flow ended');
 }
 
 /** Opens a flow for a local UDP peer and joins them; undefined, and the reason logged, when there is none to be had. */
@@ -108,6 +109,6 @@ export async function openUdp(agent: Agent, target: Target, peer: UdpPeer) {
 function failed(agent: Agent, { service, transport, port }: Target, error: unknown): undefined {
   const { code, message } = asFlowError(error);
   agent.observer.add('local_flow_failed', code);
-  agent.log.warn({ service, transport, port, code, reason: message }, 'flow failed');
+  agent.log.warn({ event: 'flow.failed', service, transport, port, code, reason: message }, 'flow failed');
   return undefined;
 }

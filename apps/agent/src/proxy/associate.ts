@@ -93,7 +93,7 @@ class Relay {
       peer.reject();
       const { code, message } = asFlowError(error);
       agent.observer.add('local_flow_failed', code);
-      agent.log.debug({ code, reason: message }, 'UDP association: datagram refused');
+      agent.log.debug({ event: 'proxy.refused', code, reason: message }, 'UDP association: datagram refused');
     } finally {
       this.#pending--;
     }

@@ -35,7 +35,7 @@ export async function carry(
     const { code, message: reason } = refusal;
     const { host: name, port } = destination;
     agent.observer.add('local_flow_failed', code);
-    agent.log.warn({ name, port, code, reason }, `${kind}: flow failed`);
+    agent.log.warn({ event: 'flow.failed', name, port, code, reason }, `${kind}: flow failed`);
     return refusal;
   }
 }

@@ -57,7 +57,7 @@ async function refuse(
   { reply, detail }: SocksError,
 ): Promise<void> {
   agent.observer.add('proxy_refused', `socks-${reply ?? 'malformed'}`);
-  agent.log.debug({ detail }, 'SOCKS client refused');
+  agent.log.debug({ event: 'proxy.refused', detail }, 'SOCKS client refused');
   if (reply === undefined) return socket.close();
   return answer(socket, encodeReply(reply));
 }

@@ -55,7 +55,11 @@ export function startProxy(agent: Agent, address: Address, setting: string): Loc
         socket.reset();
         // A client that went away says so by an error of its socket; all else is a bug.
         if (error instanceof QuicError) agent.observer.add('proxy_client_lost', error.code);
-        else agent.log.error({ err: error }, 'serving a proxy client failed: this is a bug');
+        else
+          agent.log.error(
+            { event: 'proxy.failed', err: error },
+            'serving a proxy client failed: this is a bug',
+          );
       })
       .finally(handshakeOver);
   };
@@ -79,7 +83,8 @@ async function serve(context: ProxyContext, socket: TcpSocket, handshakeOver: ()
   if (first === SOCKS_VERSION) return serveSocks(context, socket, reader, handshakeOver);
   if (first !== undefined && isLetter(first)) return serveHttp(context, socket, reader, handshakeOver);
   context.agent.observer.add('proxy_refused', 'unknown-protocol');
-  if (first !== undefined) context.agent.log.debug({ first }, 'neither SOCKS5 nor HTTP: refused');
+  if (first !== undefined)
+    context.agent.log.debug({ event: 'proxy.refused', first }, 'neither SOCKS5 nor HTTP: refused');
   socket.close();
 }
 

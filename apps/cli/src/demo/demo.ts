@@ -52,7 +52,7 @@ async function once(run: Run): Promise<number> {
     start: () => startSystem(run),
     signal: AbortSignal.any([lifecycle.signal, timeUp.signal]),
     onResult: (title, result) => {
-      if (json) options.log.info({ ...result }, title);
+      if (json) options.log.info({ event: 'demo.check', ...result }, title);
       else print(row(title, result));
     },
   });
@@ -127,15 +127,15 @@ function explainFailure(run: Run, report: DemoReport): void {
   say(run, `\nlogs, kept: ${workspace.logs}`, { logs: workspace.logs });
   for (const file of readdirSync(workspace.logs)) {
     const tail = logTail(join(workspace.logs, file), 5);
-    if (options.json) options.log.info({ file, tail }, 'end of a log');
+    if (options.json) options.log.info({ event: 'demo.log', file, tail }, 'end of a log');
     else for (const line of [`${file}:`, ...tail.map((l) => `    ${l}`)]) options.tell(line);
   }
   const failed = report.checks.filter(({ ok }) => !ok).map(({ name }) => name);
-  if (options.json) options.log.error({ failed }, 'not all checks hold');
+  if (options.json) options.log.error({ event: 'demo.failed', failed }, 'not all checks hold');
 }
 
 function say({ options }: Run, line: string, fields: object): void {
-  if (options.json) options.log.info(fields, line.trim());
+  if (options.json) options.log.info({ event: 'demo.step', ...fields }, line.trim());
   else options.tell(line);
 }
 

@@ -33,6 +33,14 @@ test('a problem leads, with its remedy, and what is over is EXPIRED', () => {
   expect(lines.join('\n')).toContain('EXPIRED 2026-03-01T11:00:00.000Z (60 min ago)');
 });
 
+test.each([
+  [{ nextAttempt: '2026-03-01T12:00:07Z' }, 'none is connected; the next attempt begins in 7 s'],
+  [{}, 'none: the snapshot names none that may be used'],
+])('no connection and no attempt, %j', (report, words) => {
+  const lines = showStatus(agent({ intermediates: [], ...report }), NOW).join('\n');
+  expect(lines).toContain(`  intermediate  ${words}\n`);
+});
+
 test('what another process says cannot move the cursor', () => {
   const problems = [{ code: '\x1b[2J', message: 'a\r\nb\u009b', remedy: '\x07' }];
   const text = showStatus(agent({ id: 'x\x1b]0;y\x07', problems, healthy: false }), NOW).join('\n');

@@ -2,12 +2,22 @@ import type {
   AgentReport,
   ComponentStatus,
   ConnectorReport,
-  IntermediateStatus,
   PortMappingStatus,
   Problem,
   SessionStatus,
 } from '@ztna/link';
-import { ago, columns, labelled, milliseconds, plain, shortId, until, WIDTH, wrapped } from './text.ts';
+import {
+  ago,
+  columns,
+  duration,
+  labelled,
+  milliseconds,
+  plain,
+  shortId,
+  until,
+  WIDTH,
+  wrapped,
+} from './text.ts';
 
 /** One component for people, in lines of at most 80 characters where its values allow. */
 export function showStatus(status: ComponentStatus, now: number): string[] {
@@ -51,7 +61,7 @@ function showAgent(status: AgentReport, now: number): string[] {
     plain(service === undefined ? `proxy on ${listen}` : `${listen}/${transport} -> ${service}:${port}`),
   );
   return [
-    ...labelled('intermediate', showLinks(status.intermediates, now)),
+    ...labelled('intermediate', showLinks(status, now)),
     ...labelled('port mapping', showMapping(status.portMapping)),
     ...labelled('listening', listeners),
     ...labelled('flows', [`${status.flows} open`]),
@@ -61,22 +71,27 @@ function showAgent(status: AgentReport, now: number): string[] {
 
 function showConnector(status: ConnectorReport, now: number): string[] {
   return [
-    ...labelled('intermediate', showLinks(status.intermediates, now)),
+    ...labelled('intermediate', showLinks(status, now)),
     ...labelled('port mapping', showMapping(status.portMapping)),
     ...labelled('sessions', [`${status.sessions}`]),
     ...labelled('flows', [`${status.flows} open`]),
   ];
 }
 
-function showLinks(links: readonly IntermediateStatus[], now: number): string[] {
-  if (links.length === 0) return ['none is tried now'];
-  return links.flatMap(({ name, state, since, remote, rttMs, observed }) => {
+function showLinks({ intermediates, nextAttempt }: AgentReport | ConnectorReport, now: number): string[] {
+  if (intermediates.length === 0) return [noLink(nextAttempt, now)];
+  return intermediates.flatMap(({ name, state, since, remote, rttMs, observed }) => {
     const rtt = rttMs === undefined ? '' : `, RTT ${milliseconds(rttMs)}`;
     const first = `${plain(name)}: ${state} for ${ago(since, now)}${rtt}`;
     const addresses = [remote && `at ${plain(remote)}`, observed && `sees us as ${plain(observed)}`];
     const second = addresses.filter(Boolean).join(', ');
     return second ? [first, `  ${second}`] : [first];
   });
+}
+
+function noLink(nextAttempt: string | undefined, now: number): string {
+  if (nextAttempt === undefined) return 'none: the snapshot names none that may be used';
+  return `none is connected; the next attempt begins in ${duration(Date.parse(nextAttempt) - now)}`;
 }
 
 /** What the gateway said. Processes of an earlier version say nothing of it. */

@@ -177,7 +177,7 @@ export class DirectPaths implements AsyncDisposable {
 
   #onNetworkChange(): void {
     const { endpoint, log } = this.#options;
-    log.info('the network changed: paths are looked at again');
+    log.info({ event: 'network.changed' }, 'the network changed: paths are looked at again');
     endpoint.networkChanged();
     this.#mapping.networkChanged();
     this.#tell({ type: 'network-changed' });

@@ -100,7 +100,7 @@ export class PortMapping implements AsyncDisposable {
       this.#warned = true;
       const { protocol } = mapping;
       log.info(
-        { protocol },
+        { event: 'port-mapping.behind-nat', protocol },
         'the router maps our port, but is behind another NAT itself: the mapping is not announced',
       );
     }

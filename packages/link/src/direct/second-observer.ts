@@ -82,7 +82,8 @@ export class SecondObserver implements Disposable {
     forget();
     if (inUse().includes(to.id)) return;
     if (address !== undefined) this.#last.by = to.id;
-    log.debug({ intermediate: to.name, answered: address !== undefined }, 'asked a second observer');
+    const answered = address !== undefined;
+    log.debug({ event: 'observer.asked', intermediate: to.name, answered }, 'asked a second observer');
     onObserved(to.id, address);
   }
 

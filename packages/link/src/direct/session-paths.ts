@@ -58,7 +58,8 @@ export class SessionPaths {
     this.#shell = runCore(this.#core, {
       ...clock,
       onOutput: (output) => this.#carryOut(output),
-      onError: (err) => log.fatal({ err, session }, 'the path core failed: this is a bug'),
+      onError: (err) =>
+        log.fatal({ event: 'core.failed', err, session }, 'the path core failed: this is a bug'),
     });
     connection.onPath = (event) => this.#onPath(event);
     connection.onCandidates = (addresses) => this.input({ type: 'remote-candidates', addresses });

@@ -100,7 +100,7 @@ export class PortMapper {
       setTimer: (at, callback) => this.#clock.setTimer(at, callback),
       onOutput: (output) => this.#carryOut(output),
       onError: (error) => {
-        options.log.error({ error }, 'port mapping stopped by a bug');
+        options.log.error({ event: 'port-mapping.failed', error }, 'port mapping stopped by a bug');
         this.#release();
       },
     });
@@ -163,7 +163,10 @@ export class PortMapper {
         return this.#tell(output.mapping);
       case 'failed': {
         const { protocol, failure } = output;
-        this.#options.log.debug({ protocol, ...failure }, 'no port mapping by this protocol');
+        this.#options.log.debug(
+          { event: 'port-mapping.none', protocol, ...failure },
+          'no port mapping by this protocol',
+        );
         return;
       }
       case 'closed':
@@ -213,12 +216,13 @@ export class PortMapper {
         {
           onDatagram: (via, bytes, from) => this.#shell?.input({ type: 'datagram', via, bytes, from }),
           onUnreachable: () => this.#shell?.input({ type: 'unreachable' }),
-          onError: (error) => log.debug({ error }, 'a socket for port mapping failed'),
+          onError: (error) =>
+            log.debug({ event: 'port-mapping.socket-failed', error }, 'a socket for port mapping failed'),
         },
       );
       return { gateway: gateway.address, sockets };
     } catch (error) {
-      log.debug({ error }, 'the gateway was not found');
+      log.debug({ event: 'port-mapping.no-gateway', error }, 'the gateway was not found');
       return `the gateway was not found: ${error instanceof Error ? error.message : String(error)}`;
     }
   }
@@ -233,8 +237,11 @@ export class PortMapper {
     const told = mapping && this.#forPeople(mapping);
     if (told) {
       const { protocol, behindAnotherNat, external } = told;
-      log.debug({ protocol, behindAnotherNat, userAddress: external }, 'the gateway maps our port');
-    } else log.info({}, 'the port mapping is gone');
+      log.debug(
+        { event: 'port-mapping.made', protocol, behindAnotherNat, userAddress: external },
+        'the gateway maps our port',
+      );
+    } else log.info({ event: 'port-mapping.gone' }, 'the port mapping is gone');
     onMapping(told);
   }
 

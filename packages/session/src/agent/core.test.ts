@@ -193,6 +193,34 @@ describe('AgentCore', () => {
     ]);
   });
 
+  it('fails flows once both intermediates refuse it, and no longer after files were read again', () => {
+    const plane = makePlane();
+    const core = makeCore({}, plane);
+    const failed = () =>
+      outputs(core).flatMap((o) => (o.type === 'flow-failed' ? [[o.flow, o.error.code]] : []));
+    const want = (flow: number) =>
+      core.handleInput(
+        { type: 'flow-requested', flow: flow as FlowKey, service: WEB, transport: 'tcp', port: 80 },
+        NOW + 500,
+      );
+    core.handleTimeout(NOW + 500);
+    want(1);
+    for (const connection of [1, 2] as ConnectionKey[]) {
+      expect(failed()).toEqual([]);
+      const reason = 'peer: not-authorized: expired';
+      core.handleInput({ type: 'outer-lost', connection, reason, code: 'not-authorized' }, NOW + 500);
+    }
+    want(2);
+    expect(failed()).toEqual([
+      [1, 'not-authorized'],
+      [2, 'not-authorized'],
+    ]);
+    core.handleInput({ type: 'snapshot', snapshot: plane.forAgent('laptop') }, NOW + 500);
+    want(3);
+    expect(failed()).toEqual([]);
+    expect(core.stats()).toMatchObject({ queuedFlows: 1 });
+  });
+
   it('keeps its sessions when the intermediate closes for another reason', () => {
     const { core, offer } = arrange();
     offer({});

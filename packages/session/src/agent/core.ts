@@ -6,6 +6,7 @@ import { type ConnectionKey, type Core, unreachable } from '../types.ts';
 import { attach, onAttached, onAttachFailed, onAttachTimeout } from './attach.ts';
 import { onDirect, tellPathPolicy } from './direct.ts';
 import {
+  failAll,
   failDemand,
   onFlowClosed,
   onFlowRequested,
@@ -85,6 +86,11 @@ export class AgentCore implements Core<AgentInput, AgentOutput> {
     return this.#state.outbox.take();
   }
 
+  /** When an intermediate is tried next; undefined while one is connected or tried, and when none may be used. */
+  get nextAttemptAt(): number | undefined {
+    return this.#state.link.nextAttemptAt;
+  }
+
   /** Sizes of what is kept, for gauges and for tests of bounds. */
   stats(): { connected: boolean; sessions: number; queuedFlows: number; requests: number; timers: number } {
     const { link, sessions, queuedFlows, requests, timers } = this.#state;
@@ -125,6 +131,7 @@ function linkHost(state: AgentState): LinkHost {
     },
     onMessage: (connection, message, now) => onMessage(state, connection, message, now),
     onRevoked: (now) => onRevoked(state, now),
+    onTurnedAway: () => failAll(state),
   };
 }
 
@@ -187,7 +194,7 @@ function onError(state: AgentState, error: WireError, now: number) {
 
 /** This identity was revoked: nothing goes on until grants run out, and nobody waits for what cannot come. */
 function onRevoked(state: AgentState, now: number) {
-  const error = wireError('revoked', 'this identity was revoked; enrol again if that was a mistake');
+  const error = wireError('revoked', 'this identity was revoked');
   for (const service of [...state.demands.keys()]) failDemand(state, service, error);
   for (const session of [...state.sessions.values()]) {
     endSession(state, session, error, now, { told: true });

@@ -10,7 +10,7 @@ const RETRY_MAX_MS = 2_000;
 
 /** An application wants a flow: it gets one at once, waits for a session, or fails for good. */
 export function onFlowRequested(state: AgentState, flow: QueuedFlow, now: number) {
-  const refusal = refuseFlow(state, flow.service, now);
+  const refusal = refuseFlow(state, flow.service, now) ?? turnedAway(state, flow.service);
   if (refusal) return failFlow(state, flow.flow, refusal);
   const demand = state.demands.get(flow.service) ?? {
     flows: new Map(),
@@ -54,6 +54,17 @@ export function onFlowTimeout(state: AgentState, flow: FlowKey, service: Service
   failFlow(state, flow, wireError(last ? codeOf(last) : 'timeout', `service ${service}: ${reason}`));
 }
 
+/** Nobody waits for what does not come: the intermediates let this agent in when their files, or its own, are others. */
+export function failAll(state: AgentState) {
+  const refusal = refusalOf(state);
+  if (refusal) for (const service of [...state.demands.keys()]) failDemand(state, service, refusal);
+}
+
+function turnedAway(state: AgentState, service: ServiceName): WireError | undefined {
+  const refusal = state.link.isTurnedAway ? refusalOf(state) : undefined;
+  return refusal && { ...refusal, requestId: 0, message: `service ${service}: ${refusal.message}` };
+}
+
 function missesDirect(state: AgentState, service: ServiceName): WireError | undefined {
   const waiting = [...state.sessions.values()].some(
     (session) => session.up && session.path && session.grant.services.includes(service),
@@ -69,7 +80,7 @@ function refusalOf({ link }: AgentState): WireError | undefined {
   if (!link.refusal) return undefined;
   return {
     ...link.refusal,
-    message: `the intermediate refuses this agent (${link.refusal.message}); check its certificate and its log`,
+    message: `the intermediate refuses this agent (${link.refusal.message}); see \`ztna doctor\`, and the log of the intermediate`,
   };
 }
 

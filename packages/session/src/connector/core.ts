@@ -93,6 +93,13 @@ export class ConnectorCore implements Core<ConnectorInput, ConnectorOutput> {
     return this.#state.outbox.take();
   }
 
+  /** When an intermediate is tried next; undefined when none is waited for. */
+  get nextAttemptAt(): number | undefined {
+    const all = [...this.#state.links.values()].map((link) => link.nextAttemptAt ?? Infinity);
+    const first = Math.min(...all);
+    return first === Infinity ? undefined : first;
+  }
+
   /** Sizes of what is kept, for gauges and for tests of bounds. */
   stats(): { connected: number; sessions: number; flows: number; pendingDials: number; timers: number } {
     const { links, sessions, flows, dialsOf, timers } = this.#state;

@@ -39,12 +39,7 @@ export function onSnapshot(state: IntermediateState, snapshot: IntermediateSnaps
   for (const peer of [...state.peers.values()]) {
     if (!isRevoked(snapshot, peer.identity)) continue;
     state.event('warn', 'peer.revoked', { id: peer.identity.id });
-    closePeer(
-      state,
-      peer,
-      wireError('revoked', 'this identity was revoked; enrol again if that was a mistake'),
-      now,
-    );
+    closePeer(state, peer, wireError('revoked', 'this identity was revoked'), now);
   }
 }
 
