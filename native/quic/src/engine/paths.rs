@@ -169,12 +169,6 @@ impl Paths {
         due.then_some(self.next_report)
     }
 
-    fn set_idle_timeout(&self, conn: &mut q::Connection, idle: Option<Duration>) {
-        for path in self.known.iter().filter(|p| !p.is_virtual()) {
-            let _ = conn.set_path_max_idle_timeout(Instant::now(), path.id, idle);
-        }
-    }
-
     fn position(&self, id: q::PathId) -> Option<usize> {
         self.known.iter().position(|p| p.id == id)
     }
@@ -443,14 +437,9 @@ impl Engine {
         let lives = |p: &&Path| !p.watch.dead && !dark.contains(&p.id);
         let is_proven = paths.proven(&dark);
         match paths.outage {
-            None if !is_proven && paths.known.iter().any(|p| p.watch.dead) => {
-                paths.outage = Some(now);
-                // Any of them may be the only one that comes back, whenever that is.
-                paths.set_idle_timeout(&mut c.q, None);
-            }
+            None if !is_proven && paths.known.iter().any(|p| p.watch.dead) => paths.outage = Some(now),
             Some(since) if is_proven => {
                 paths.outage = None;
-                paths.set_idle_timeout(&mut c.q, Some(DIRECT_IDLE));
                 if now - since > LONG_OUTAGE {
                     paths.known.iter_mut().filter(|p| p.watch.dead).for_each(|p| p.watch.give_chance(now));
                     ask_anew(&mut c.q, now);
