@@ -2,7 +2,7 @@ import type { RelayId } from '@ztna/wire';
 import { describe, expect, it } from 'vitest';
 import { Backoff, DEFAULT_BACKOFF } from './backoff.ts';
 import { Outbox } from './outbox.ts';
-import { TokenBucket } from './quota.ts';
+import { Quotas, TokenBucket } from './quota.ts';
 import { RELAY_ID_QUARANTINE_MS, RelayIds } from './relay-ids.ts';
 import { Timers } from './timers.ts';
 
@@ -47,6 +47,18 @@ describe('TokenBucket', () => {
     expect(taken(2_000)).toEqual([true, true, false, false]);
     expect(bucket.take(0)).toBe(false);
     expect(taken(60_000)).toEqual([true, true, true, false]);
+  });
+});
+
+describe('Quotas', () => {
+  it('keeps those who are in debt and forgets the others', () => {
+    const quotas = new Quotas<number>(1, 2);
+    for (let key = 0; key < 10_000; key++) quotas.take(key, key * 10);
+    expect(quotas.size).toBeLessThan(1_000);
+    for (const allowed of [true, true, false]) expect(quotas.take(-1, 200_000)).toBe(allowed);
+    for (let key = 0; key < 1_000; key++) quotas.take(key, 200_000);
+    expect(quotas.take(-1, 200_000)).toBe(false);
+    expect(quotas.take(-1, 201_000)).toBe(true);
   });
 });
 

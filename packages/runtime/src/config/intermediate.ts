@@ -142,7 +142,7 @@ export const intermediateSchema = {
           minimum: 1,
           maximum: 100_000,
           default: 200,
-          description: 'control messages per second of one connection',
+          description: 'control messages per second of one identity',
         },
         bytesPerSecondPerSession: {
           type: 'integer',

@@ -5,7 +5,7 @@ import { LOCAL, makePlane, NOW, outputs, PEER_HELLO, RELAY, relayId, WEB } from 
 import { RELAY_ID_QUARANTINE_MS } from '../relay-ids.ts';
 import type { ConnectionKey } from '../types.ts';
 import { IntermediateCore } from './core.ts';
-import type { IntermediateConfig } from './io.ts';
+import type { IntermediateConfig, IntermediateOutput } from './io.ts';
 
 const [AGENT, NEAR, FAR, LATER] = [1, 2, 3, 4] as ConnectionKey[] as [
   ConnectionKey,
@@ -67,6 +67,25 @@ describe('IntermediateCore', () => {
     core.handleInput(from(11 as ConnectionKey, PEER_HELLO), NOW);
     connect(15, 'phone');
     expect(core.stats().peers).toBe(6);
+  });
+
+  it('gives an identity no more messages for coming back', () => {
+    const { core } = arrange({ messagesPerSecond: 10, messageBurst: 20 });
+    let heard = 0;
+    for (let peer = 100; peer < 200; peer++) {
+      const key = peer as ConnectionKey;
+      core.handleInput({ type: 'peer-connected', peer: key, identity: identityOf('agent', 'phone') }, NOW);
+      core.handleInput(from(key, PEER_HELLO), NOW);
+      for (let n = 1; n < 30; n++) core.handleInput(from(key, request(n)), NOW);
+      const answered = ({ type, peer }: IntermediateOutput & { peer?: ConnectionKey }) =>
+        type === 'send' && peer === key;
+      heard += outputs(core).filter(answered).length;
+      core.handleInput({ type: 'peer-gone', peer: key, reason: 'away' }, NOW);
+    }
+    expect(heard).toBeLessThanOrEqual(20);
+    outputs(core);
+    core.handleInput(from(AGENT, request(1)), NOW);
+    expect(outputs(core)).not.toEqual([]);
   });
 
   it('ends the sessions of a peer whose certificate was revoked by serial, which only the shell knows', () => {

@@ -100,7 +100,8 @@ export class IntermediateCore implements Core<IntermediateInput, IntermediateOut
   #fromPeer(key: ConnectionKey, now: number, handle: (peer: Peer) => void, message?: ControlMessage) {
     const peer = this.#state.peers.get(key);
     if (!peer) return this.#state.count('message_ignored', 'unknown-peer');
-    if ((message && isSolicited(this.#state, peer, message)) || peer.bucket.take(now)) return handle(peer);
+    if (message && isSolicited(this.#state, peer, message)) return handle(peer);
+    if (this.#state.quotas.take(peer.identity.id, now)) return handle(peer);
     closePeer(this.#state, peer, wireError('limit', 'too many messages; slow down'), now);
   }
 

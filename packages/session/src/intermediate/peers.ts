@@ -1,7 +1,6 @@
 import { registrable } from '@ztna/policy';
 import { type Hello, type ServiceName, type WireError, wireError } from '@ztna/wire';
 import { HELLO_TIMEOUT_MS, makeHello, refuseHello } from '../hello.ts';
-import { TokenBucket } from '../quota.ts';
 import { RelayIds } from '../relay-ids.ts';
 import { isRevoked } from '../snapshot.ts';
 import type { ConnectionKey, PeerIdentity } from '../types.ts';
@@ -23,11 +22,9 @@ export function onConnected(
     return;
   }
   addTo(state.silent, identity.id, key);
-  const { messagesPerSecond, messageBurst } = state.config;
   state.peers.set(key, {
     key,
     identity,
-    bucket: new TokenBucket(messagesPerSecond, messageBurst, now),
     relayIds: new RelayIds(),
     sessions: new Set(),
     offers: new Set(),

@@ -11,7 +11,7 @@ import type {
   WireError,
 } from '@ztna/wire';
 import { Outbox } from '../outbox.ts';
-import type { TokenBucket } from '../quota.ts';
+import { Quotas } from '../quota.ts';
 import type { RelayIds } from '../relay-ids.ts';
 import type { IntermediateSnapshot } from '../snapshot.ts';
 import { Timers } from '../timers.ts';
@@ -22,7 +22,6 @@ import type { IntermediateConfig, IntermediateDeps, IntermediateOutput } from '.
 export interface Peer {
   readonly key: ConnectionKey;
   readonly identity: PeerIdentity;
-  readonly bucket: TokenBucket;
   readonly relayIds: RelayIds;
   /** Sessions with a side on this connection. */
   readonly sessions: Set<SessionUid>;
@@ -91,6 +90,8 @@ export class IntermediateState {
   /** Sessions by agent and by connector. */
   readonly sessionsOf = new Map<SpiffeId, Set<SessionUid>>();
   readonly offers = new Map<SessionUid, Offer>();
+  /** Messages by identity: a connection that was cut off for too many comes back to an empty bucket. */
+  readonly quotas: Quotas<SpiffeId>;
   readonly timers = new Timers<IntermediateTimer>();
   readonly outbox = new Outbox<IntermediateOutput>();
   snapshot: IntermediateSnapshot | undefined;
@@ -99,6 +100,7 @@ export class IntermediateState {
   constructor(deps: IntermediateDeps, config: IntermediateConfig) {
     this.deps = deps;
     this.config = config;
+    this.quotas = new Quotas(config.messagesPerSecond, config.messageBurst);
   }
 
   send(peer: ConnectionKey, message: ControlMessage) {
