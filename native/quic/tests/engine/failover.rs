@@ -253,9 +253,7 @@ fn assert_closed_as_dead(d: &mut Direct, path: u32) {
 fn outlives_an_outage(from_client: bool) {
     let (mut d, to_relay, path) = without_any_path(from_client);
     d.line.pass(true, true);
-    let healed = Instant::now();
     assert_goes_on(&mut d, &to_relay, from_client);
-    assert!(healed.elapsed() < SOON, "{:?}", healed.elapsed());
     assert_eq!(d.r.a.paths(d.inner.client).iter().map(|p| p.id).collect::<Vec<_>>(), [0, path]);
 }
 
