@@ -19,6 +19,7 @@ export class TokenBucket {
     this.#tokens -= 1;
     return true;
   }
+
   /** As good as a new one. */
   isFull(now: number): boolean {
     this.#refill(now);

@@ -206,9 +206,8 @@ impl Engine {
             return;
         };
         let packet = if fragment {
-            let before = v.reassembler.counters().dropped();
             let outcome = v.reassembler.insert(payload, now);
-            self.drops.virtual_reassembly += v.reassembler.counters().dropped() - before;
+            self.drops.virtual_reassembly += v.reassembler.take_dropped();
             match outcome {
                 Ok(Some(packet)) => packet,
                 Ok(None) => return self.watch_pieces(path),
@@ -233,9 +232,8 @@ impl Engine {
 
     pub(crate) fn drop_old_pieces(&mut self, id: Id, now: Instant) {
         let Some((reassembler, watched)) = self.pieces(id) else { return };
-        let before = reassembler.counters().expired;
         reassembler.handle_timeout(now);
-        let expired = reassembler.counters().expired - before;
+        let expired = reassembler.take_dropped();
         *watched = false;
         if let Some(f) = self.udp_flows.get_mut(&id) {
             f.stats.dropped += expired;

@@ -304,9 +304,8 @@ impl Engine {
             self.udp_out.push((id, payload));
             return;
         }
-        let before = f.reassembler.counters().dropped();
         let outcome = f.reassembler.insert(&payload, now);
-        let dropped = f.reassembler.counters().dropped() - before;
+        let dropped = f.reassembler.take_dropped();
         f.stats.dropped += dropped;
         self.drops.flow_reassembly += dropped;
         match outcome {

@@ -88,6 +88,8 @@ pub struct Reassembler {
     /// Bytes of all partials.
     bytes: usize,
     counters: ReassemblerCounters,
+    /// Of `counters.dropped()`, what [`Self::take_dropped`] has told.
+    told: u64,
     /// Piece tables of former partials, to be used again.
     spare: Vec<Vec<Option<Span>>>,
 }
@@ -131,6 +133,7 @@ impl Reassembler {
             partials: VecDeque::new(),
             bytes: 0,
             counters: ReassemblerCounters::default(),
+            told: 0,
             spare: Vec::new(),
         }
     }
@@ -196,6 +199,12 @@ impl Reassembler {
     /// What became of packets and pieces so far.
     pub fn counters(&self) -> ReassemblerCounters {
         self.counters
+    }
+
+    /// What was dropped, duplicates aside, since the last call.
+    pub fn take_dropped(&mut self) -> u64 {
+        let dropped = self.counters.dropped();
+        dropped - std::mem::replace(&mut self.told, dropped)
     }
 
     /// Packets in pieces held now.
