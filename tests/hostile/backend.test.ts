@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { FlowOutcome, TestAgent } from '../system/support/agent.ts';
 import { type Arena, startArena } from './support/arena.ts';
-import { type Backend, pour, startBackend } from './support/backend.ts';
+import { type Backend, pour, standstill, startBackend } from './support/backend.ts';
 
 const MiB = 1024 * 1024;
 const FLOWS = 30;
@@ -21,16 +21,7 @@ beforeAll(async () => {
   arena = await startArena();
   spring = await startBackend(pour);
   slam = await startBackend((socket) => socket.resetAndDestroy());
-  const { services, policies } = arena.document as { services: object[]; policies: object[] };
-  const service = (name: string, { address }: Backend) => ({
-    ...{ name, connectors: ['lab/c1'] },
-    ports: [{ transport: 'tcp', port: 1, backend: address, allowLocal: true }],
-  });
-  const who = { agents: ['mallory'] };
-  await arena.publish({
-    services: [...services, service('pour', spring), service('slam', slam)],
-    policies: [...policies, { name: 'odd', who, services: ['pour', 'slam'] }],
-  });
+  await arena.serve({ agents: ['mallory'] }, { pour: spring, slam });
   mallory = arena.agentOf(arena.mallory);
 });
 afterAll(async () => {
@@ -52,13 +43,7 @@ test('a backend that takes connections and never answers holds its own flows, an
 test('a backend that sends without end to somebody who does not read is held back', async () => {
   const rest = await openFlows();
   const flows = await open('pour');
-  let last = -1;
-  const isStill = () => {
-    const before = last;
-    last = spring.sent();
-    return last > 0 && last === before;
-  };
-  await expect.poll(isStill, { timeout: 20_000, interval: 500 }).toBe(true);
+  await standstill(() => spring.sent(), 0);
   expect(spring.sent()).toBeLessThan(CONNECTION + FLOWS * (READ_AHEAD + KERNEL));
   await arena.unharmed();
   release(flows);

@@ -3,7 +3,7 @@ import { planForwards, startForwards } from '@ztna/agent';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { dial } from '../e2e/support/net.ts';
 import { type Arena, startArena } from './support/arena.ts';
-import { type Backend, pour, startBackend } from './support/backend.ts';
+import { type Backend, pour, standstill, startBackend } from './support/backend.ts';
 
 const MiB = 1024 * 1024;
 /** Window of a stream (native/quic/src/engine/options.rs). */
@@ -20,16 +20,7 @@ beforeAll(async () => {
   arena = await startArena();
   spring = await startBackend(pour);
   tar = await startBackend((socket) => void socket.pause());
-  const { services, policies } = arena.document as { services: object[]; policies: object[] };
-  const service = (name: string, { address }: Backend) => ({
-    ...{ name, connectors: ['lab/c1'] },
-    ports: [{ transport: 'tcp', port: 1, backend: address, allowLocal: true }],
-  });
-  const who = { subjects: ['alice'] };
-  await arena.publish({
-    services: [...services, service('download', spring), service('upload', tar)],
-    policies: [...policies, { name: 'transfers', who, services: ['download', 'upload'] }],
-  });
+  await arena.serve({ subjects: ['alice'] }, { download: spring, upload: tar });
   await arena.agent.reload();
 });
 afterEach(() => {
@@ -44,7 +35,7 @@ afterAll(async () => {
 
 test('downloads that a local program does not read do not hold up the other flows of its agent', async () => {
   const flows = await openFlows('download');
-  await standstill(() => spring.sent());
+  await standstill(() => spring.sent(), FLOWS * STREAM);
   await arena.unharmed();
   const granted = async () => (await arena.agent.endpoint.stats()).unreadGranted;
   expect(await granted()).toBe((FLOWS - 1) * STREAM);
@@ -55,7 +46,10 @@ test('downloads that a local program does not read do not hold up the other flow
 test('uploads that a backend does not read do not hold up the other flows of their agent', async () => {
   const flows = await openFlows('upload');
   for (const socket of flows) pour(socket);
-  await standstill(() => flows.reduce((sum, s) => sum + s.bytesWritten - s.writableLength, 0));
+  await standstill(
+    () => flows.reduce((sum, s) => sum + s.bytesWritten - s.writableLength, 0),
+    FLOWS * STREAM,
+  );
   await arena.unharmed();
   expect(await arena.metric('connector', 'ztna_quic_unread_bytes')).toBe((FLOWS - 1) * STREAM);
 });
@@ -67,17 +61,6 @@ async function openFlows(service: string): Promise<Socket[]> {
   const sockets = await Promise.all(Array.from({ length: FLOWS }, () => dial(address)));
   for (const socket of sockets) open.add(socket.on('error', () => {}));
   return sockets;
-}
-
-/** Until all windows and buffers on the way are full: nothing more is taken between two looks. */
-async function standstill(taken: () => number): Promise<void> {
-  let last = -1;
-  const isStill = () => {
-    const before = last;
-    last = taken();
-    return last > FLOWS * STREAM && last === before;
-  };
-  await expect.poll(isStill, SOON).toBe(true);
 }
 
 async function moves(taken: () => number): Promise<void> {

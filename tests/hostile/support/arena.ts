@@ -7,7 +7,7 @@ import { dial, readExactly } from '../../e2e/support/net.ts';
 import type { TestIdentity } from '../../e2e/support/pki.ts';
 import { type Stack, startStack } from '../../e2e/support/stack.ts';
 import { TestAgent } from '../../system/support/agent.ts';
-import { pour, startBackend } from './backend.ts';
+import { type Backend, pour, startBackend } from './backend.ts';
 
 const ANY = { host: '127.0.0.1', port: 0 };
 
@@ -31,6 +31,8 @@ export interface Arena extends AsyncDisposable {
   readonly document: object;
   /** Publishes the document with changes, and has it taken up. */
   publish(changes?: object): Promise<void>;
+  /** Publishes it with a service more for each backend, by name, which `who` may use. */
+  serve(who: object, backends: Readonly<Record<string, Backend>>): Promise<void>;
   /** An agent with the real core, for hostility on inner connections; stops with the arena. */
   agentOf(identity: TestIdentity): TestAgent;
   /** Throws unless the honest flow that began before the attack still answers, and a new one does too. */
@@ -73,6 +75,15 @@ export async function startArena(options: ArenaOptions = {}): Promise<Arena> {
     stack.publish({ ...document, ...changes });
     await Promise.all([stack.intermediate.reload(), stack.connector.reload()]);
   };
+  const serve = (who: object, backends: Readonly<Record<string, Backend>>) => {
+    const more = Object.entries(backends).map(([name, { address }]) => ({
+      ...{ name, connectors: ['lab/c1'] },
+      ports: [{ transport: 'tcp', port: 1, backend: address, allowLocal: true }],
+    }));
+    const policy = { name: 'more', who, services: Object.keys(backends) };
+    const { services, policies } = document;
+    return publish({ services: [...services, ...more], policies: [...policies, policy] });
+  };
   await publish();
   const target = stack.intermediate.listen;
   await options.prepare?.(stack);
@@ -80,7 +91,7 @@ export async function startArena(options: ArenaOptions = {}): Promise<Arena> {
   const honest = starting.use(await startHonest(agent));
   const running = starting.move();
   return {
-    ...{ stack, agent, mallory, eve, evil, document, publish },
+    ...{ stack, agent, mallory, eve, evil, document, publish, serve },
     target,
     agentOf: ({ files }) => running.use(new TestAgent(files, stack.logs.logger('mallory'))),
     unharmed: () => honest.check(),

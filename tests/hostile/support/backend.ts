@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
+import { expect } from 'vitest';
 
 /** A TCP server that does as a test wants. */
 export interface Backend extends Disposable {
@@ -39,4 +40,15 @@ export function pour(socket: Socket): void {
   };
   socket.on('drain', more);
   more();
+}
+
+/** Until all windows and buffers on the way are full: more than `least` was taken, and nothing between two looks. */
+export async function standstill(taken: () => number, least: number): Promise<void> {
+  let last = -1;
+  const isStill = () => {
+    const before = last;
+    last = taken();
+    return last > least && last === before;
+  };
+  await expect.poll(isStill, { timeout: 20_000, interval: 500 }).toBe(true);
 }
