@@ -16,6 +16,7 @@ import {
   type Reloaded,
   Reloader,
   SecondObserver,
+  warnOfRefusedSnapshot,
   whyNotConnected,
 } from '@ztna/link';
 import type { Endpoint } from '@ztna/quic';
@@ -170,12 +171,7 @@ class RunningAgent implements Agent {
       onError: (err) =>
         this.log.fatal({ event: 'core.failed', err }, 'the session core failed: this is a bug'),
     });
-    const err = this.#component.refused;
-    if (err)
-      this.log.warn(
-        { event: 'snapshot.refused', err },
-        'snapshot file refused: the last good one is in force',
-      );
+    warnOfRefusedSnapshot(this.log, this.#component.refused);
     this.#shell.input({ type: 'snapshot', snapshot: this.#component.snapshot });
     this.#reloader = new Reloader({
       ...{ component: this.#component, endpoint: this.endpoint, log: this.log, now: this.#clock.now },

@@ -16,6 +16,7 @@ import {
   outerClientTransport,
   Reloader,
   SOFTWARE_VERSION,
+  warnOfRefusedSnapshot,
   whyNotConnected,
 } from '@ztna/link';
 import type { Endpoint, QuicError } from '@ztna/quic';
@@ -111,11 +112,7 @@ class RunningConnector implements Connector {
     const component = Component.load('connector', config, this.#clock.now());
     this.#options = options;
     this.#component = component;
-    if (component.refused)
-      log.warn(
-        { event: 'snapshot.refused', err: component.refused },
-        'snapshot file refused: using the last good one',
-      );
+    warnOfRefusedSnapshot(log, component.refused);
     this.#endpoint = bind(config, component);
     this.registered = this.#onFirst.promise;
     const failed = Promise.withResolvers<never>();

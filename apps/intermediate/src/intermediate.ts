@@ -10,6 +10,7 @@ import {
   outerServerTransport,
   Reloader,
   SOFTWARE_VERSION,
+  warnOfRefusedSnapshot,
 } from '@ztna/link';
 import type { Endpoint, QuicError } from '@ztna/quic';
 import { type CoreShell, type Logger, parseListenAddress, runCore } from '@ztna/runtime';
@@ -88,11 +89,7 @@ class RunningIntermediate implements Intermediate {
     this.#config = config;
     this.#log = log;
     this.#component = component;
-    if (component.refused)
-      log.warn(
-        { event: 'snapshot.refused', err: component.refused },
-        'snapshot file refused: using the last good one',
-      );
+    warnOfRefusedSnapshot(log, component.refused);
     this.#endpoint = bind(config, component);
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => undefined);

@@ -36,7 +36,7 @@ export {
 } from './reachability.ts';
 export { type ReadFailure, readFrame } from './read-frame.ts';
 export { refusalRemedy } from './refusal.ts';
-export { Reloader, type ReloaderOptions } from './reloader.ts';
+export { Reloader, type ReloaderOptions, warnOfRefusedSnapshot } from './reloader.ts';
 export { type Resolver, resolveAll, resolveHost, systemResolver } from './resolve.ts';
 export { sentenceOf } from './sentences.ts';
 export { ticketName } from './server-name.ts';

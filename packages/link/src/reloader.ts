@@ -1,5 +1,6 @@
 import type { Endpoint } from '@ztna/quic';
 import type { Logger } from '@ztna/runtime';
+import type { ZtnaError } from '@ztna/wire';
 import type { Component, ComponentRole, Reloaded } from './component.ts';
 import { warnOfExposedKeys } from './exposed-keys.ts';
 import { watchFiles } from './watch-files.ts';
@@ -63,13 +64,18 @@ export class Reloader<R extends ComponentRole> implements Disposable {
       review(reloaded);
     }
     const { refused, certificateChanged, keyChanged, trustChanged } = reloaded;
-    if (refused)
-      log.warn(
-        { event: 'snapshot.refused', err: refused },
-        'snapshot file refused: the last good one stays in force',
-      );
+    warnOfRefusedSnapshot(log, refused);
     if (refused && !certificateChanged && !trustChanged) return;
     const fields = { event: 'reloaded', revision: component.snapshot.revision, keyChanged };
     log.info(fields, 'certificate, trust and snapshot were read again');
   }
+}
+
+/** Says that a component goes on with the last good snapshot, and why, if it does. */
+export function warnOfRefusedSnapshot(log: Logger, refused: ZtnaError | undefined): void {
+  if (!refused) return;
+  log.warn(
+    { event: 'snapshot.refused', err: refused },
+    'snapshot file refused: the last good one stays in force',
+  );
 }
