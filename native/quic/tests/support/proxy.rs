@@ -170,8 +170,10 @@ impl Shared {
     fn carry_to_server(&self, seed: u64) {
         let mut line = Line::new(self.trouble, seed);
         while !self.stop.load(Ordering::SeqCst) {
-            let from = line.receive(&self.front, &self.lost, |packet| {
+            line.receive(&self.front, &self.lost, |packet, from| {
                 let mut ways = self.ways();
+                // Before the packet leaves: the answer may be here at once.
+                ways.client = Some(from);
                 if !ways.forged.is_empty() {
                     ways.forged.rotate_left(1);
                     let _ = ways.forged[0].send_to(packet, ways.server);
@@ -180,16 +182,13 @@ impl Shared {
                     ways.last = packet.to_vec();
                 }
             });
-            if from.is_some() {
-                self.ways().client = from;
-            }
         }
     }
 
     fn carry_to_client(&self, back: &Arc<UdpSocket>, seed: u64) {
         let mut line = Line::new(self.trouble, seed);
         while !self.stop.load(Ordering::SeqCst) && Arc::ptr_eq(back, &self.ways().back) {
-            line.receive(back, &self.lost, |packet| {
+            line.receive(back, &self.lost, |packet, _| {
                 let mut ways = self.ways();
                 let open = self.to_client_open.load(Ordering::SeqCst) && self.fits(packet);
                 if let (Some(client), true) = (ways.client, open) {
@@ -208,7 +207,7 @@ struct Line {
     trouble: Trouble,
     random: Random,
     /// Packets held back, and how many others go first.
-    held: Vec<(usize, Vec<u8>)>,
+    held: Vec<(usize, Vec<u8>, SocketAddr)>,
     free_at: Instant,
     buffer: Vec<u8>,
 }
@@ -219,11 +218,11 @@ impl Line {
         Self { trouble, random, held: vec![], free_at: Instant::now(), buffer: vec![0; 65_536] }
     }
 
-    /// Takes the next packet and passes on what is due; says where it came from.
-    fn receive(&mut self, socket: &UdpSocket, lost: &AtomicU64, pass: impl Fn(&[u8])) -> Option<SocketAddr> {
+    /// Takes the next packet and passes on what is due, with where it came from.
+    fn receive(&mut self, socket: &UdpSocket, lost: &AtomicU64, pass: impl Fn(&[u8], SocketAddr)) {
         let Ok((length, from)) = socket.recv_from(&mut self.buffer) else {
-            self.held.drain(..).for_each(|(_, packet)| pass(&packet));
-            return None;
+            self.held.drain(..).for_each(|(_, packet, from)| pass(&packet, from));
+            return;
         };
         let packet = self.buffer[..length].to_vec();
         self.occupy(length);
@@ -231,17 +230,17 @@ impl Line {
         if self.random.happens(t.loss) {
             lost.fetch_add(1, Ordering::SeqCst);
         } else if self.random.happens(t.swapping) {
-            self.held.push((1 + self.random.below(6), packet));
-            return Some(from);
+            return self.held.push((1 + self.random.below(6), packet, from));
         } else {
-            pass(&packet);
+            pass(&packet, from);
             if self.random.happens(t.doubling) {
-                pass(&packet);
+                pass(&packet, from);
             }
         }
-        self.held.iter_mut().for_each(|(others, _)| *others -= 1);
-        self.held.extract_if(.., |(others, _)| *others == 0).for_each(|(_, packet)| pass(&packet));
-        Some(from)
+        self.held.iter_mut().for_each(|(others, ..)| *others -= 1);
+        self.held
+            .extract_if(.., |(others, ..)| *others == 0)
+            .for_each(|(_, packet, from)| pass(&packet, from));
     }
 
     /// The time that a packet takes on the line. The kernel's socket buffer is the queue before it.
