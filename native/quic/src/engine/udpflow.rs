@@ -70,6 +70,13 @@ pub(crate) struct UdpListening {
     pending: FxHashMap<Id, PeerKey>,
 }
 
+impl UdpListening {
+    /// Whether this peer waits for the owner's word.
+    pub(crate) fn awaits(&self, peer: Id) -> bool {
+        self.pending.contains_key(&peer)
+    }
+}
+
 /// Length of the SOCKS5 UDP request header (RFC 1928 §7), if the datagram has a whole one that asks for
 /// no fragmentation.
 pub(crate) fn socks_header(datagram: &[u8]) -> Option<usize> {
