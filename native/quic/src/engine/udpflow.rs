@@ -39,6 +39,8 @@ pub(crate) struct UdpFlow {
     routed: bool,
     idle: Duration,
     last: Instant,
+    /// When its timer looks whether it is idle.
+    due: Instant,
     pub(crate) reassembler: Reassembler,
     /// A timer will look after the pieces that `reassembler` holds.
     pub(crate) pieces_watched: bool,
@@ -253,6 +255,7 @@ impl Engine {
             routed,
             idle,
             last: now,
+            due: now + idle,
             reassembler: Reassembler::default(),
             pieces_watched: false,
             next_packet: 0,
@@ -266,12 +269,12 @@ impl Engine {
     }
 
     pub(crate) fn udp_flow_timer(&mut self, id: Id, now: Instant) {
-        let Some(f) = self.udp_flows.get(&id) else { return };
-        let due = f.last + f.idle;
-        if due <= now {
+        let Some(f) = self.udp_flows.get_mut(&id) else { return };
+        f.due = f.last + f.idle;
+        if f.due <= now {
             self.end_udp_flow(id, UdpEnd::Idle);
         } else {
-            self.timers.insert((due, TimerKey::UdpFlow(id)));
+            self.timers.insert((f.due, TimerKey::UdpFlow(id)));
         }
     }
 
@@ -368,7 +371,7 @@ impl Engine {
             }
             c.queue.remove(id);
         }
-        self.timers.remove(&(f.last + f.idle, TimerKey::UdpFlow(id)));
+        self.timers.remove(&(f.due, TimerKey::UdpFlow(id)));
         self.events.push(Event::UdpFlowClosed { flow: id, end, stats: f.stats });
     }
 
