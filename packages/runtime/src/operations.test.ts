@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { expect, test } from 'vitest';
 import { Metrics, serveOperations } from './metrics.ts';
 
@@ -43,6 +45,27 @@ test('a metric that cannot be collected is a 500, not the end', async () => {
   expect((await fetch(`http://${server.address}/metrics`)).status).toBe(500);
   expect((await fetch(`http://${server.address}/healthz`)).status).toBe(200);
 });
+
+test('clients that ask and never read lose their places to others in time', async () => {
+  const metrics = new Metrics('relay', '1');
+  metrics.gauge({ name: 'long', help: 'x'.repeat(200_000) });
+  const settings = { ...where, registry: metrics.registry, readiness };
+  await using server = await serveOperations({ ...settings, silenceMs: 500 });
+  const port = Number(server.address.split(':')[1]);
+  const clients = Array.from({ length: 64 }, () => connect({ port, host: '127.0.0.1' }).pause());
+  await Promise.all(clients.map((client) => once(client, 'connect')));
+  for (const client of clients) {
+    client.on('error', () => {});
+    client.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(100));
+  }
+  const isServed = () =>
+    fetch(`http://${server.address}/healthz`, { headers: { connection: 'close' } }).then(
+      ({ status }) => status === 200,
+      () => false,
+    );
+  await expect.poll(isServed, { timeout: 20_000 }).toBe(true);
+  for (const client of clients) client.destroy();
+}, 60_000);
 
 test('a port in use is a fault that names the setting', async () => {
   const { registry } = new Metrics('relay', '1');

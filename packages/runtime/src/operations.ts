@@ -16,6 +16,8 @@ export interface OperationsSettings {
   readonly setting: string;
   readonly registry: Registry;
   readonly readiness: () => Readiness;
+  /** Tests: a connection on which nothing moves for so long is closed. */
+  readonly silenceMs?: number;
 }
 
 export interface OperationsServer extends AsyncDisposable {
@@ -26,10 +28,12 @@ export interface OperationsServer extends AsyncDisposable {
 
 /**
  * Serves `/healthz` (the process runs), `/readyz` (503 with reasons when it cannot do its work) and `/metrics`
- * (Prometheus text). At most 64 connections, 10 s per request, GET and HEAD alone. Throws a `listen-failed`.
+ * (Prometheus text). At most 64 connections, 10 s per request, as long for a client that does not read, GET and HEAD
+ * alone. Throws a `listen-failed`.
  */
 export async function serveOperations(settings: OperationsSettings): Promise<OperationsServer> {
   const server = createServer({ headersTimeout: 5000, requestTimeout: 10_000, keepAliveTimeout: 5000 });
+  server.timeout = settings.silenceMs ?? 10_000;
   server.maxConnections = 64;
   server.maxHeadersCount = 64;
   server.on('request', (request, response) => {

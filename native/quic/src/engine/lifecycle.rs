@@ -91,8 +91,10 @@ impl Engine {
     }
 
     pub(crate) fn new_remote_id(&mut self) -> Id {
-        let id = self.next_remote;
-        self.next_remote = self.next_remote.wrapping_add(1) | REMOTE;
+        let pending = |id: Id| self.udp_listeners.values().any(|l| l.awaits(id));
+        let in_use = |id: Id| self.conns.contains_key(&id) || self.tcp.contains_key(&id) || pending(id);
+        let id = next_free(self.next_remote, in_use);
+        self.next_remote = id.wrapping_add(1) | REMOTE;
         id
     }
 
@@ -218,5 +220,27 @@ impl Engine {
         c.q.close(Instant::now(), code, reason);
         self.end(id, CloseKind::Local, Some(code.into_inner()), String::new());
         self.mark(id);
+    }
+}
+
+/// The first id of ours from `next` on that nobody has. They come round after two thousand million, of which a local program
+/// can use up thousands in a second: an old connection must not become the new one's.
+fn next_free(next: Id, in_use: impl Fn(Id) -> bool) -> Id {
+    let mut id = next;
+    while in_use(id) {
+        id = id.wrapping_add(1) | REMOTE;
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_come_round_leave_those_in_use_alone() {
+        let used = [Id::MAX, REMOTE, REMOTE + 1];
+        assert_eq!(next_free(Id::MAX, |id| used.contains(&id)), REMOTE + 2);
+        assert_eq!(next_free(REMOTE + 9, |id| used.contains(&id)), REMOTE + 9);
     }
 }

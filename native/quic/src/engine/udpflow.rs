@@ -39,6 +39,8 @@ pub(crate) struct UdpFlow {
     routed: bool,
     idle: Duration,
     last: Instant,
+    /// When its timer looks whether it is idle.
+    due: Instant,
     pub(crate) reassembler: Reassembler,
     /// A timer will look after the pieces that `reassembler` holds.
     pub(crate) pieces_watched: bool,
@@ -68,6 +70,13 @@ pub(crate) struct UdpListening {
     socks: bool,
     peers: FxHashMap<PeerKey, PeerState>,
     pending: FxHashMap<Id, PeerKey>,
+}
+
+impl UdpListening {
+    /// Whether this peer waits for the owner's word.
+    pub(crate) fn awaits(&self, peer: Id) -> bool {
+        self.pending.contains_key(&peer)
+    }
 }
 
 /// Length of the SOCKS5 UDP request header (RFC 1928 §7), if the datagram has a whole one that asks for
@@ -246,6 +255,7 @@ impl Engine {
             routed,
             idle,
             last: now,
+            due: now + idle,
             reassembler: Reassembler::default(),
             pieces_watched: false,
             next_packet: 0,
@@ -259,12 +269,12 @@ impl Engine {
     }
 
     pub(crate) fn udp_flow_timer(&mut self, id: Id, now: Instant) {
-        let Some(f) = self.udp_flows.get(&id) else { return };
-        let due = f.last + f.idle;
-        if due <= now {
+        let Some(f) = self.udp_flows.get_mut(&id) else { return };
+        f.due = f.last + f.idle;
+        if f.due <= now {
             self.end_udp_flow(id, UdpEnd::Idle);
         } else {
-            self.timers.insert((due, TimerKey::UdpFlow(id)));
+            self.timers.insert((f.due, TimerKey::UdpFlow(id)));
         }
     }
 
@@ -360,7 +370,7 @@ impl Engine {
             }
             c.queue.remove(id);
         }
-        self.timers.remove(&(f.last + f.idle, TimerKey::UdpFlow(id)));
+        self.timers.remove(&(f.due, TimerKey::UdpFlow(id)));
         self.events.push(Event::UdpFlowClosed { flow: id, end, stats: f.stats });
     }
 
