@@ -16,7 +16,7 @@ const options = {
     short: 'm',
     multiple: true,
     placeholder: 'SERVICE[:PORT]=[ADDRESS:]PORT',
-    description: 'a further forward; may be given several times',
+    description: 'a further forward',
   },
   udp: { type: 'boolean', description: "only the service's UDP ports" },
   tcp: { type: 'boolean', description: "only the service's TCP ports" },
