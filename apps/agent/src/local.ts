@@ -29,7 +29,8 @@ export function listenLocal<L>(
       fault: 'config',
       message: inUse ? `cannot listen on ${listen}: the port is in use` : cause.message,
       remedy: `${inUse ? 'stop the program that has it, or ' : ''}choose another address with ${setting} (port 0 takes a free one)`,
-      cause,
+      // The system's own words would say it again.
+      ...(!inUse && { cause }),
     });
   }
 }

@@ -37,7 +37,7 @@ import { makeFlowLog } from './flow-log.ts';
 import { Flows } from './flows.ts';
 import { Health } from './health.ts';
 import { InnerSessions } from './inner-sessions.ts';
-import { observeState } from './metrics.ts';
+import { observeHealth, observeState } from './metrics.ts';
 
 export interface ConnectorOptions {
   readonly config: ConnectorConfig;
@@ -164,6 +164,7 @@ class RunningConnector implements Connector {
       onWithdrawn: (services) => input({ type: 'withdrawn', services }),
       log,
     });
+    observeHealth(this.#metrics, this.#health);
     const apply = () => {
       this.#direct.allowPrivate(component.snapshot.content.showPrivateAddresses);
       input({ type: 'snapshot', snapshot: component.snapshot });
@@ -332,7 +333,11 @@ class RunningConnector implements Connector {
     if (this.#registeredAt.size === 0) reasons.push('it is registered at no intermediate');
     if (now >= this.#component.snapshot.expiresAtMs) reasons.push('its snapshot has expired');
     if (now >= this.#component.identity.notAfterMs) reasons.push('its certificate has expired');
-    return { ready: reasons.length === 0, reasons };
+    const all = this.#component.snapshot.content.services.length;
+    const withdrawn = this.#health.services().filter((service) => service.withdrawn);
+    if (all > 0 && withdrawn.length === all) reasons.push('all its services are withdrawn');
+    const notes = withdrawn.map(({ name }) => `service ${name} is withdrawn: no TCP backend of it answers`);
+    return { ready: reasons.length === 0, reasons, notes };
   }
 }
 

@@ -28,10 +28,12 @@ it('a service of which no backend answers is a problem with its beginning, until
   expect(health.problems()).toEqual([]);
   await vi.advanceTimersByTimeAsync(20_000);
   expect(health.problems()).toMatchObject([{ code: 'service-withdrawn', since: '2026-01-01T00:00:20.000Z' }]);
+  expect(health.services()).toEqual([{ name: 'web', withdrawn: true }]);
 
   answers = true;
   await vi.advanceTimersByTimeAsync(10_000);
   expect(health.problems()).toEqual([]);
+  expect(health.services()).toEqual([{ name: 'web', withdrawn: false }]);
   expect(withdrawn).toEqual([['web'], []]);
   expect(events).toEqual(['service.withdrawn', 'service.back']);
 });

@@ -35,6 +35,11 @@ export class Health implements Disposable {
     this.#options = options;
   }
 
+  /** Every service that is checked, and whether it is withdrawn. */
+  services(): { readonly name: ServiceName; readonly withdrawn: boolean }[] {
+    return [...this.#watched.keys()].map((name) => ({ name, withdrawn: this.#withdrawn.has(name) }));
+  }
+
   problems(): Problem[] {
     return [...this.#withdrawn].map(([name, sinceMs]) => ({
       code: 'service-withdrawn',

@@ -26,11 +26,12 @@ test('a directory that cannot be made is an error at once, and named', () => {
   expect(() => makeDirectory('/proc/nope/a')).toThrow(/^cannot make directory \/proc(\/nope)?: /);
 });
 
-test('a file that is not there is an error that says so once', () => {
+test('a file that is not there is an error that says so once, and what to do', () => {
   expect(() => readWhole(join(home, 'none'))).toThrow(
     expect.objectContaining({
       code: 'file-system',
-      message: `cannot read ${join(home, 'none')}: no such file or directory`,
+      message: expect.stringMatching(/\/none: no such file or directory: check the path/),
+      remedy: expect.stringMatching(/^check the path/),
     }),
   );
 });

@@ -98,6 +98,18 @@ function writeNew(path: string, data: string | Uint8Array, mode: number): void {
   }
 }
 
+/** By the code of the system. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  ENOENT:
+    'check the path; one that is not absolute begins at the folder of the file that names it, or at the current one',
+  EACCES: 'check the path, and who may use it: the process runs as another user, perhaps',
+  EPERM: 'check the path, and who may use it: the process runs as another user, perhaps',
+  EISDIR: 'name a file in it',
+  ENOTDIR: 'check the path: a part of it is a file',
+  ENOSPC: 'make room on the disk',
+  EROFS: 'choose a place that can be written to',
+};
+
 function attempt<T>(verb: string, path: string, action: () => T): T {
   try {
     return action();
@@ -115,6 +127,7 @@ function attempt<T>(verb: string, path: string, action: () => T): T {
     const system = errno === undefined ? cause : getSystemErrorMessage(errno);
     const reason = code === 'EISDIR' ? 'it is a directory' : system;
     const happened = `cannot ${verb} ${path}: ${reason}`;
-    throw new ZtnaError({ code: 'file-system', fault: 'config', happened, cause });
+    const remedy = REMEDIES[code ?? ''] ?? 'look at the disk and the permissions of the path';
+    throw new ZtnaError({ code: 'file-system', fault: 'config', happened, remedy, cause });
   }
 }

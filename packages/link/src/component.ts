@@ -139,8 +139,13 @@ export class Component<R extends ComponentRole> {
 
 function load<R extends ComponentRole>(role: R, files: ComponentFiles, nowMs: number): Loaded<R> {
   const identity = loadIdentity(files.identity);
-  if (identity.role !== role)
-    throw unusable(`${identity.id} is not the identity of ${role === 'connector' ? 'a' : 'an'} ${role}`);
+  if (identity.role !== role) {
+    const a = role === 'connector' ? 'a' : 'an';
+    throw unusable(
+      `${identity.id} is not the identity of ${a} ${role}`,
+      `name the configuration of ${a} ${role}, or issue it an identity: \`ztna pki issue --role ${role}\``,
+    );
+  }
   const trust = loadTrustBundle(files.trust.bundleFile);
   const { trustDomain, tenant } = identity;
   const own = verifyPeer(identity.chain, nowMs, { trust, trustDomain, tenant, roles: [role], revoked: [] });
@@ -150,11 +155,14 @@ function load<R extends ComponentRole>(role: R, files: ComponentFiles, nowMs: nu
   return { identity, trust, snapshot: snapshot as RoleSnapshot<R>, refused };
 }
 
-function unusable(happened: string): ZtnaError {
+function unusable(
+  happened: string,
+  remedy = 'issue a certificate with `ztna pki issue` and name it in `identity`',
+): ZtnaError {
   return new ZtnaError({
     code: 'identity-unusable',
     fault: 'config',
     happened,
-    remedy: 'issue a certificate with `ztna pki issue` and name it in `identity`',
+    remedy,
   });
 }

@@ -1,6 +1,7 @@
 /** What the events of the cores say to an operator; the event itself is in the field `event`, and stable. */
 const SENTENCES: Readonly<Record<string, string>> = {
   'connector.service-refused': 'a connector offers services that the snapshot does not give it: refused',
+  'flow.waiting': 'no session for a service can be had now: its flows wait, and it is tried on',
   'inner.wrong-identity':
     'the peer at the other end of the relay is not the one that the intermediate named: session refused',
   'intermediate.connected': 'connected to intermediate',

@@ -6,6 +6,7 @@ test.each([
   ['bakcend', ['backend', 'bench'], 'backend'],
   ['privateKey', ['certificateFile', 'privateKeyFile'], 'privateKeyFile'],
   ['LOG', ['listen', 'log'], 'log'],
+  ['http', ['help', 'listen-http'], 'listen-http'],
   ['entirely', ['listen', 'log'], undefined],
   ['foo', ['listen', 'log'], undefined],
   ['x'.repeat(10_000), ['listen'], undefined],

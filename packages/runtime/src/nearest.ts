@@ -7,7 +7,7 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   let bestDistance = limit + 1;
   for (const candidate of candidates) {
     const name = candidate.toLowerCase();
-    const isPart = wanted.length >= 3 && (name.startsWith(wanted) || wanted.startsWith(name));
+    const isPart = wanted.length >= 3 && (name.includes(wanted) || wanted.startsWith(name));
     const distance = isPart ? 1 : editDistance(wanted, name, bestDistance);
     if (distance < bestDistance) {
       best = candidate;

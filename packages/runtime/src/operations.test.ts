@@ -14,15 +14,19 @@ test('health, readiness and metrics are served; other paths and methods refused'
   await using server = await serveOperations({
     ...where,
     registry: metrics.registry,
-    readiness: () => ({ ready, reasons: ready ? [] : ['no snapshot'] }),
+    readiness: () => ({ ready, reasons: ready ? [] : ['no snapshot'], notes: ['service web is withdrawn'] }),
   });
   const base = `http://${server.address}`;
 
   expect((await fetch(`${base}/healthz`)).status).toBe(200);
   const notReady = await fetch(`${base}/readyz`);
-  expect([notReady.status, await notReady.text()]).toEqual([503, 'not ready\nno snapshot\n']);
+  expect([notReady.status, await notReady.text()]).toEqual([
+    503,
+    'not ready\nno snapshot\nservice web is withdrawn\n',
+  ]);
   ready = true;
-  expect((await fetch(`${base}/readyz`)).status).toBe(200);
+  const isReady = await fetch(`${base}/readyz`);
+  expect([isReady.status, await isReady.text()]).toEqual([200, 'ready\nservice web is withdrawn\n']);
   const text = await (await fetch(`${base}/metrics`)).text();
   expect(text).toContain('ztna_sessions_total{verdict="allowed",component="relay"} 2');
   expect(text).toContain('ztna_connections{component="relay"} 7');

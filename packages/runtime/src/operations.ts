@@ -8,6 +8,8 @@ import { listenFault } from './faults.ts';
 export interface Readiness {
   readonly ready: boolean;
   readonly reasons: readonly string[];
+  /** What is wrong although it can do its work; shown, and no reason for a 503. */
+  readonly notes?: readonly string[];
 }
 
 export interface OperationsSettings {
@@ -78,8 +80,9 @@ async function answer(
     case '/healthz':
       return send(response, 200, 'ok\n');
     case '/readyz': {
-      const { ready, reasons } = readiness();
-      return send(response, ready ? 200 : 503, ready ? 'ready\n' : `not ready\n${reasons.join('\n')}\n`);
+      const { ready, reasons, notes = [] } = readiness();
+      const lines = [ready ? 'ready' : 'not ready', ...reasons, ...notes];
+      return send(response, ready ? 200 : 503, `${lines.join('\n')}\n`);
     }
     case '/metrics':
       return send(response, 200, await registry.metrics(), registry.contentType);

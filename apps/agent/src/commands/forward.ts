@@ -16,7 +16,7 @@ const options = {
     short: 'm',
     multiple: true,
     placeholder: 'SERVICE[:PORT]=[ADDRESS:]PORT',
-    description: 'a further forward; may be given several times',
+    description: 'a further forward',
   },
   udp: { type: 'boolean', description: "only the service's UDP ports" },
   tcp: { type: 'boolean', description: "only the service's TCP ports" },
@@ -32,7 +32,9 @@ export const command = defineCommand({
   description:
     'Opens a local port for a service and carries every connection to it, end to end encrypted. A service with TCP ' +
     'and UDP on one port gets both. Without a LOCALPORT a free one is taken. It stays up, also while no ' +
-    'intermediate can be reached, until it is stopped.\nWith --json, one line on stdout tells the bound addresses: ' +
+    'intermediate can be reached, until it is stopped.\nWhile no connector serves the service (it restarts, or the ' +
+    'backend is dead) connections wait for one, up to openTimeoutMs of the configuration (15 s), and are then reset. ' +
+    'The log says so at once: flow.waiting.\nWith --json, one line on stdout tells the bound addresses: ' +
     '{"event":"ready","forwards":[{"service","transport","port","listen"}]}.',
   positionals: [
     { name: 'SERVICE', description: 'name of the service, or name:port when it has several', optional: true },

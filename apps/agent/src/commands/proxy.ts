@@ -7,7 +7,9 @@ export const command = defineCommand({
   description:
     'One local port that speaks SOCKS5 (CONNECT and UDP ASSOCIATE) and HTTP (CONNECT, and requests for http URLs). ' +
     'Services are known as NAME.ztna.internal, with the ports that they have; every other name and every address is ' +
-    'refused. Let the proxy resolve names: socks5h in curl.\nWith --json, one line on stdout tells the bound address: ' +
+    'refused. Let the proxy resolve names: socks5h in curl.\nWhile no connector serves a service (it restarts, or ' +
+    'the backend is dead) clients wait for one, up to openTimeoutMs of the configuration (15 s), and are then told. The ' +
+    'log says so at once: flow.waiting.\nWith --json, one line on stdout tells the bound address: ' +
     '{"event":"ready","listen","domain"}.',
   options: {
     config: configOption,

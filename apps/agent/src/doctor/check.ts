@@ -59,10 +59,11 @@ export function fail(check: CheckName, finding: Finding, facts?: Facts): Check {
 export function failed(check: CheckName, error: unknown, remedy?: string): Check {
   if (!isFault(error)) throw error;
   const { code, message } = error;
-  const own = error.remedy ?? remedy;
+  // Where a file comes from says more than that it cannot be read.
+  const own = code === 'file-system' ? (remedy ?? error.remedy) : (error.remedy ?? remedy);
   // A ZtnaError ends its message with the remedy, which has a line of its own here.
-  const ending = `: ${own}`;
-  const said = own !== undefined && message.endsWith(ending) ? message.slice(0, -ending.length) : message;
+  const ending = `: ${error.remedy}`;
+  const said = message.endsWith(ending) ? message.slice(0, -ending.length) : message;
   return fail(check, { code, message: said, remedy: own });
 }
 

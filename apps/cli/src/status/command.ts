@@ -33,6 +33,7 @@ export const command = defineCommand({
   exitCodes: {
     0: 'everything that runs is healthy',
     1: 'something that runs has a problem, or does not answer',
+    2: 'wrong command line, or the file of --config cannot be read',
     [NOT_RUNNING]: 'nothing runs',
   },
   examples: [

@@ -256,6 +256,12 @@ describe('show', () => {
     expect(() => describeFile(agent.privateKeyFile ?? '')).toThrow('private key');
     writeFileSync(join(home, 'x'), 'hello');
     expect(() => describeFile(join(home, 'x'))).toThrow('neither');
+    expect(() => describeFile(join(home, 'none'))).toThrow(
+      expect.objectContaining({
+        code: 'file-system',
+        remedy: expect.stringContaining('name certificate.pem'),
+      }),
+    );
   });
 
   it('says what narrows the use of direct paths, and that a site shows its private addresses', () => {

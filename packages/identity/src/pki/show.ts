@@ -25,7 +25,7 @@ export type Shown =
 
 /** Describes a PEM file of certificates or a snapshot envelope. Throws a ZtnaError for anything else. */
 export function describeFile(file: string): Shown {
-  const bytes = readWhole(file);
+  const bytes = readShown(file);
   const pem = splitPem(bytes.toString('latin1'));
   if (pem.length > 0) {
     return { type: 'certificates', certificates: pem.map((block) => summarise(derIn(file, block), file)) };
@@ -34,6 +34,19 @@ export function describeFile(file: string): Shown {
   const snapshot = peekSnapshot(bytes);
   if (snapshot.ok) return { type: 'snapshot', snapshot: snapshot.value };
   throw pkiError('pki-show', `${file} ${whatElse(bytes)}`, WHAT_IS_SHOWN);
+}
+
+function readShown(file: string): Buffer {
+  try {
+    return readWhole(file);
+  } catch (error) {
+    if (!(error instanceof ZtnaError) || !isMissing(error.cause)) throw error;
+    throw pkiError('file-system', `there is no file ${file}`, WHAT_IS_SHOWN);
+  }
+}
+
+function isMissing(cause: unknown): boolean {
+  return (cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
 }
 
 const WHAT_IS_SHOWN =

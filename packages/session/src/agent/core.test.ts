@@ -120,6 +120,23 @@ describe('AgentCore', () => {
     ]);
   });
 
+  it('tells at once, and once, that flows wait and for what', () => {
+    const { core } = arrange();
+    const waiting = [
+      { event: 'flow.waiting', fields: { service: 'web', code: 'no-connector', reason: 'none is here' } },
+    ];
+    const told: AgentOutput[] = [];
+    for (let requestId = 1, now = NOW; requestId <= 3; requestId++) {
+      const message = { type: 'error', error: wireError('no-connector', 'none is here', requestId) } as const;
+      core.handleInput({ type: 'message', connection: 1 as ConnectionKey, message }, now);
+      now = core.pollTimeout() ?? now;
+      core.handleTimeout(now);
+      for (let output = core.pollOutput(); output; output = core.pollOutput())
+        if (output.type === 'event') told.push(output);
+      expect(told).toMatchObject(waiting);
+    }
+  });
+
   it('tries again while an error may pass, and gives up after the flow timeout with the last reason', () => {
     const { core } = arrange();
     let requests = 1;

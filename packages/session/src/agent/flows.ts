@@ -113,9 +113,16 @@ export function onServiceFailed(state: AgentState, service: ServiceName, error: 
   if (!demand) return;
   demand.lastError = error;
   if (!error.retryable) return failDemand(state, service, error);
+  if (demand.attempts === 0) tellWaiting(state, service, error);
   const delay = Math.min(RETRY_MAX_MS, RETRY_BASE_MS * 2 ** Math.min(demand.attempts++, 10));
   demand.retryAt = now + Math.round(delay / 2 + (delay / 2) * state.deps.random());
   state.timers.set(`retry:${service}`, demand.retryAt, { type: 'retry', service });
+}
+
+/** A connector that restarts comes back soon, so flows wait for one. Who looks on should know at once what for. */
+function tellWaiting(state: AgentState, service: ServiceName, { code, message: reason }: WireError) {
+  const upToMs = state.config.flowTimeoutMs;
+  state.event('warn', 'flow.waiting', { service, code, reason, upToMs });
 }
 
 export function failDemand(state: AgentState, service: ServiceName, error: WireError) {
