@@ -1,6 +1,7 @@
 import { Connection } from './connection.ts';
 import { counts, forwardStats, transport } from './convert.ts';
 import { fromNative, QuicError, tcpError } from './errors.ts';
+import { Ids } from './ids.ts';
 import { NativeEndpoint, type NativeEndpointType, type NativeEvent, type NativeServer } from './native.ts';
 import { Pending } from './pending.ts';
 import { type TcpListener, TcpSocket } from './tcp.ts';
@@ -56,8 +57,15 @@ export class Endpoint implements AsyncDisposable {
   readonly #tcpListeners = new Map<number, (socket: TcpSocket) => void>();
   readonly #udpListeners = new Map<number, (peer: UdpPeer) => void>();
   readonly #udpFlows = new Map<number, (end: UdpFlowEnd) => void>();
+  readonly #rules = new Set<number>();
+  /** Sockets that belong to a stream. */
+  readonly #joined = new Set<number>();
+  /** @internal */
+  readonly ids = new Ids([
+    ...[this.#connections, this.#connecting, this.#requests, this.#paths, this.#rules],
+    ...[this.#tcp, this.#dialling, this.#joined, this.#tcpListeners, this.#udpListeners, this.#udpFlows],
+  ]);
   readonly #stopped = Promise.withResolvers<void>();
-  #nextId = 1;
   #closing = false;
 
   /**
@@ -97,7 +105,7 @@ export class Endpoint implements AsyncDisposable {
    * @throws QuicError ERR_TIMEOUT; ERR_CONNECT with the peer's code; ERR_CLOSED; ERR_INVALID_ARG.
    */
   connect(options: ConnectOptions): Promise<Connection> {
-    const id = this.#id();
+    const id = this.ids.next();
     const done = Promise.withResolvers<Connection>();
     const { remote, serverName = DEFAULT_SERVER_NAME, alpn } = options;
     const abandon = (error: QuicError) => {
@@ -133,22 +141,28 @@ export class Endpoint implements AsyncDisposable {
     if (event.error !== undefined) throw new QuicError('ERR_TLS_CONFIG', event.error);
   }
 
-  /** Forwards datagrams natively from now on until `remove()` or the end of one of the connections. */
+  /**
+   * Forwards datagrams natively from now on until `remove()` or the end of one of the connections. Remove it also after
+   * that: only then what it takes here is free.
+   */
   forward(options: ForwardOptions): ForwardRule {
-    const id = this.#id();
+    const id = this.ids.next();
     const { from, to, match, rewrite } = options;
     this.native.addRule(id, from.id, to.id, match, rewrite, options.maxBytesPerSecond);
+    this.#rules.add(id);
     return {
       stats: async () => {
         const event = await this.request('rule-stats', (r) => this.native.ruleStats(id, r));
         return event.stats === undefined ? undefined : forwardStats(event.stats);
       },
-      remove: () => this.native.removeRule(id),
+      remove: () => {
+        if (this.#rules.delete(id)) this.native.removeRule(id);
+      },
     };
   }
 
   addVirtualPath(options: VirtualPathOptions): VirtualPath {
-    const id = this.#id();
+    const id = this.ids.next();
     const path = new VirtualPath(this, id, options, () => this.#paths.delete(id));
     this.#paths.set(id, path);
     return path;
@@ -172,7 +186,7 @@ export class Endpoint implements AsyncDisposable {
 
   /** @throws QuicError ERR_BIND. */
   listenTcp(options: { listen: string; onConnection: (socket: TcpSocket) => void }): TcpListener {
-    const id = this.#id();
+    const id = this.ids.next();
     const address = this.#attempt(() => this.native.listenTcp(id, options.listen));
     this.#tcpListeners.set(id, options.onConnection);
     return { address, close: () => this.#closeListener(id) };
@@ -186,7 +200,7 @@ export class Endpoint implements AsyncDisposable {
 
   /** @throws QuicError ERR_BIND. */
   listenUdp(options: UdpListenOptions): UdpListener {
-    const id = this.#id();
+    const id = this.ids.next();
     const socks = options.header === 'socks5';
     const address = this.#attempt(() => this.native.listenUdp(id, options.listen, socks));
     this.#udpListeners.set(id, options.onPeer);
@@ -228,7 +242,7 @@ export class Endpoint implements AsyncDisposable {
   /** @internal */
   dial(address: string, start: (id: number) => void): Promise<TcpSocket> {
     if (this.#closing) return Promise.reject(this.#closedError());
-    const id = this.#id();
+    const id = this.ids.next();
     const done = Promise.withResolvers<TcpSocket>();
     try {
       start(id);
@@ -242,7 +256,7 @@ export class Endpoint implements AsyncDisposable {
   /** @internal Asks the thread something; one answer comes, also when the thread ends. */
   request<T extends Answer['type']>(_type: T, start: (request: number) => void): Promise<EventOf<T>> {
     if (this.#closing) return Promise.reject(this.#closedError());
-    const id = this.#id();
+    const id = this.ids.next();
     const answer = new Promise<EventOf<T>>((resolve, reject) => {
       const settle = (event: Answer | undefined) =>
         event === undefined ? reject(this.#closedError()) : resolve(event as EventOf<T>);
@@ -257,15 +271,19 @@ export class Endpoint implements AsyncDisposable {
     return this.#pending.hold(answer);
   }
 
+  /** @internal A stream has this socket from now on, until `partTcp`. */
+  joinTcp(id: number): void {
+    this.#joined.add(id);
+  }
+
+  /** @internal */
+  partTcp(id: number): void {
+    this.#joined.delete(id);
+  }
+
   /** @internal */
   forgetTcp(id: number, socket: TcpSocket): void {
     if (socket.isIdle) this.#tcp.delete(id);
-  }
-
-  #id(): number {
-    const id = this.#nextId;
-    this.#nextId = (id % 0x7fff_ffff) + 1;
-    return id;
   }
 
   #attempt<T>(run: () => T): T {
@@ -287,7 +305,7 @@ export class Endpoint implements AsyncDisposable {
   }
 
   #flow(start: (id: number) => void): UdpFlow {
-    const id = this.#id();
+    const id = this.ids.next();
     this.#attempt(() => start(id));
     const closed = Promise.withResolvers<UdpFlowEnd>();
     this.#udpFlows.set(id, closed.resolve);
@@ -421,6 +439,8 @@ export class Endpoint implements AsyncDisposable {
       this.#dialling,
       this.#tcp,
       this.#udpFlows,
+      this.#rules,
+      this.#joined,
     ];
     for (const map of maps) map.clear();
     this.#stopped.resolve();

@@ -58,6 +58,7 @@ export class QuicStream implements RecvStream, SendStream {
   #closed = false;
   #splice: PromiseWithResolvers<SpliceResult> | undefined;
   #matched: ((matched: boolean) => void) | undefined;
+  #part: (() => void) | undefined;
 
   /** @internal */
   constructor(connection: Connection, id: number, first: Uint8Array) {
@@ -102,8 +103,7 @@ export class QuicStream implements RecvStream, SendStream {
   /** TCP to stream, natively; the end of the socket finishes the stream, a reset resets it. */
   spliceSend(socket: TcpSocket): void {
     this.#native.spliceSend(this.connection.id, this.id, socket.id, concat(socket.takeUnread()));
-    this.#splice ??= Promise.withResolvers();
-    socket.release();
+    this.#join(socket);
   }
 
   /** Stream to TCP, natively. Bytes read too far have to be put back before. */
@@ -136,8 +136,7 @@ export class QuicStream implements RecvStream, SendStream {
       this.#native.spliceDial(connection.id, id, socket, address, timeoutMs, preamble, first);
     const socket = await connection.dial(address, dial);
     this.#unread = [];
-    this.#splice ??= Promise.withResolvers();
-    socket.release();
+    this.#join(socket);
   }
 
   /** Resolves when both directions have ended. */
@@ -151,12 +150,21 @@ export class QuicStream implements RecvStream, SendStream {
     return this.connection.native;
   }
 
+  #join(socket: TcpSocket): void {
+    this.#splice ??= Promise.withResolvers();
+    const [before, part] = [this.#part, socket.join()];
+    this.#part = () => {
+      before?.();
+      part();
+    };
+    if (this.#closed) this.#part();
+  }
+
   #spliceRecv(socket: TcpSocket, expected: Uint8Array | undefined): void {
     if (this.#reader !== undefined) throw busy('reads');
     const first = concat(this.#unread.splice(0));
     this.#native.spliceReceive(this.connection.id, this.id, socket.id, first, expected);
-    this.#splice ??= Promise.withResolvers();
-    socket.release();
+    this.#join(socket);
   }
 
   #write(bytes: Uint8Array, finish: boolean): Promise<void> {
@@ -207,6 +215,8 @@ export class QuicStream implements RecvStream, SendStream {
     this.onWritten(this.#cut ?? -1);
     this.onSpliceMatched(false);
     this.#splice?.resolve(CUT);
+    this.#part?.();
+    this.#part = undefined;
   }
 }
 

@@ -69,7 +69,7 @@ export class TcpSocket {
     if (this.#closed) return;
     this.#closed = true;
     this.#endpoint.native.tcpClose(this.id, reset);
-    this.release();
+    this.#release();
   }
 
   /** @internal */
@@ -77,8 +77,14 @@ export class TcpSocket {
     return this.#unread.splice(0);
   }
 
-  /** @internal The socket is closed or belongs to a stream now. */
-  release(): void {
+  /** @internal The socket belongs to a stream now; gives what to call when the stream has ended. */
+  join(): () => void {
+    this.#endpoint.joinTcp(this.id);
+    this.#release();
+    return () => this.#endpoint.partTcp(this.id);
+  }
+
+  #release(): void {
     this.#endpoint.forgetTcp(this.id, this);
   }
 
