@@ -35,8 +35,8 @@ export function makePlane(): ControlPlane {
   return plane;
 }
 
-/** A grant from `relay` for `laptop` on `near`, with changes. */
-export function grantFor(plane: ControlPlane, change: Partial<Grant> = {}): SignedGrant {
+/** A grant from an intermediate for `laptop` on `near`, with changes. */
+export function grantFor(plane: ControlPlane, change: Partial<Grant> = {}, by = 'relay'): SignedGrant {
   const agent = identityOf('agent', 'laptop');
   const grant: Grant = {
     tenant: TENANT,
@@ -44,7 +44,7 @@ export function grantFor(plane: ControlPlane, change: Partial<Grant> = {}): Sign
     agent: agent.id,
     agentKey: agent.keyThumbprint,
     connector: identityOf('connector', 'near').id,
-    issuer: intermediateId('relay'),
+    issuer: intermediateId(by),
     subject: subjectOf('laptop'),
     services: [WEB],
     policyRevision: 1 as Revision,
@@ -53,16 +53,17 @@ export function grantFor(plane: ControlPlane, change: Partial<Grant> = {}): Sign
     requiredFeatures: [],
     ...change,
   };
-  return plane.sign(intermediateId('relay'))(grant);
+  return plane.sign(intermediateId(by))(grant);
 }
 
-/** RELAY is connected, and has said Hello. */
+/** RELAY, or another one, is connected, and has said Hello. */
 export function greet(
   core: Pick<Core<LinkInput, never>, 'handleInput'>,
   connection = CONNECTION,
   now = NOW,
+  identity = RELAY,
 ): void {
-  core.handleInput({ type: 'outer-connected', connection, identity: RELAY }, now);
+  core.handleInput({ type: 'outer-connected', connection, identity }, now);
   core.handleInput({ type: 'message', connection, message: PEER_HELLO }, now);
 }
 

@@ -193,21 +193,50 @@ describe('ConnectorCore', () => {
     plane.allowed.add('phone|web');
     core.handleInput({ type: 'snapshot', snapshot: plane.forConnector('near') }, NOW);
     outputs(core);
-    const answers = () =>
-      sent(core).flatMap((output) =>
-        output.type === 'send' && output.message.type === 'sessionAnswer'
-          ? [output.message.error?.code ?? 'ok']
-          : [],
-      );
     for (const n of [1, 2, 3]) offer({ sessionUid: uid(n) });
-    expect(answers()).toEqual(['ok', 'ok', 'limit']);
+    expect(answers(core)).toEqual(['ok', 'ok', 'limit']);
     const phone = identityOf('agent', 'phone');
     const theirs = { agent: phone.id, agentKey: phone.keyThumbprint, subject: subjectOf('phone') };
     offer({ ...theirs, sessionUid: uid(4) }, phone.id);
     core.handleInput({ type: 'inner-lost', session: uid(1), reason: 'x' }, NOW);
-    expect(answers()).toEqual(['ok']);
+    expect(answers(core)).toEqual(['ok']);
     for (const n of [5, 6]) offer({ sessionUid: uid(n) });
-    expect(answers()).toEqual(['ok', 'limit']);
+    expect(answers(core)).toEqual(['ok', 'limit']);
+  });
+
+  it.each([
+    ['of an agent', { maxSessionsPerAgent: 3 }],
+    ['of all', { maxSessions: 3 }],
+  ])('loses no places %s to an intermediate whose offers nobody takes up', (_, limits) => {
+    const { core, offer, over, up } = arrange(limits);
+    for (const n of [1, 2, 3, 4]) offer({ sessionUid: uid(n) });
+    expect(answers(core)).toEqual(['ok', 'ok', 'ok', 'limit']);
+    over.other({ sessionUid: uid(5) });
+    up(5);
+    over.other({ sessionUid: uid(6) });
+    expect(answers(core)).toEqual(['ok', 'ok']);
+    core.handleTimeout(NOW + 10_000);
+    expect(core.stats().sessions).toBe(1);
+    for (const n of [7, 8, 9]) offer({ sessionUid: uid(n) }, LAPTOP.id, false, 7, NOW + 10_000);
+    expect(answers(core)).toEqual(['ok', 'ok', 'limit']);
+  });
+
+  it('has no more sessions open than the limit says, whichever intermediates they come over', () => {
+    const { core, offer, over, up } = arrange({ maxSessionsPerAgent: 2 });
+    for (const n of [1, 2]) offer({ sessionUid: uid(n) });
+    for (const n of [3, 4]) over.other({ sessionUid: uid(n) });
+    expect(answers(core)).toEqual(['ok', 'ok', 'ok', 'ok']);
+    for (const n of [1, 3, 2, 4]) up(n);
+    const ended = sent(core).flatMap((output) =>
+      output.type === 'close-inner' ? [[output.session, output.error.code]] : [],
+    );
+    expect(ended).toEqual([
+      [uid(2), 'limit'],
+      [uid(4), 'limit'],
+    ]);
+    core.handleInput({ type: 'inner-lost', session: uid(1), reason: 'x' }, NOW);
+    over.other({ sessionUid: uid(5) });
+    expect(answers(core)).toEqual(['ok']);
   });
 
   it('lets one agent have only its share of flows, over all its sessions, and gives it back', () => {
@@ -276,7 +305,15 @@ function sent(core: ConnectorCore) {
   return outputs(core);
 }
 
-/** Connected and registered at `relay`. */
+function answers(core: ConnectorCore): string[] {
+  return sent(core).flatMap((output) =>
+    output.type === 'send' && output.message.type === 'sessionAnswer'
+      ? [output.message.error?.code ?? 'ok']
+      : [],
+  );
+}
+
+/** Connected and registered at `relay`; `over` has offers of others. */
 function arrange(config: ConstructorParameters<typeof ConnectorCore>[1] = {}, name = 'near') {
   const plane = makePlane();
   const core = new ConnectorCore(
@@ -288,11 +325,20 @@ function arrange(config: ConstructorParameters<typeof ConnectorCore>[1] = {}, na
   expect(outputs(core).at(-1)).toMatchObject({
     message: { type: 'register', services: plane.layout.connectors[name] },
   });
-  const offer = (change: Partial<Grant> = {}, peer = LAPTOP.id, attach = false, id = 7) => {
+  const offer = (change: Partial<Grant> = {}, peer = LAPTOP.id, attach = false, id = 7, now = NOW) => {
     const grant = grantFor(plane, { connector: connectorId(name), ...change });
     const { sessionUid = UID } = change;
-    core.handleInput(offered({ requestId: 0, sessionUid, relayId: relayId(id), peer, grant, attach }), NOW);
+    core.handleInput(offered({ requestId: 0, sessionUid, relayId: relayId(id), peer, grant, attach }), now);
   };
+  const other = (change: Partial<Grant>) => {
+    const connection = 2 as ConnectionKey;
+    if (core.stats().connected < 2) greet(core, connection, NOW, identityOf('intermediate', 'other'));
+    const grant = grantFor(plane, { connector: connectorId(name), ...change }, 'other');
+    const { sessionUid = UID } = change;
+    core.handleInput(offered({ requestId: 0, sessionUid, peer: LAPTOP.id, grant }, connection), NOW);
+  };
+  const up = (n: number) =>
+    core.handleInput({ type: 'inner-connected', session: uid(n), identity: LAPTOP }, NOW);
   const open = (change: Partial<FlowRequest> = {}, key: number = FLOW, session = UID) => {
     const request: FlowRequest = {
       service: WEB,
@@ -304,7 +350,7 @@ function arrange(config: ConstructorParameters<typeof ConnectorCore>[1] = {}, na
     };
     core.handleInput({ type: 'flow-opened', session, flow: key as FlowKey, ...request }, NOW);
   };
-  return { core, plane, offer, open, connection: CONNECTION };
+  return { core, plane, offer, over: { other }, up, open, connection: CONNECTION };
 }
 
 function withSession(config: ConstructorParameters<typeof ConnectorCore>[1] = {}, name = 'near') {

@@ -61,7 +61,11 @@ export function onInnerConnected(
   }
   if (isRevoked(state.snapshot, identity))
     return endSession(state, session, wireError('revoked', 'this identity was revoked'), now);
+  const full = state.places.refuseUp(session);
+  if (full) return endSession(state, session, full, now);
+  state.places.leave(session);
   session.up = true;
+  state.places.take(session);
   state.timers.cancel(`inner:${uid}`);
   // Before it is accepted: the peer says at once what it has, and somebody has to listen.
   tellPathPolicy(state, session);
@@ -114,7 +118,7 @@ export function endSession(
   told = false,
 ) {
   const { uid, path } = session;
-  if (state.sessions.delete(uid)) state.sessionsOf.add(session.agent, -1);
+  if (state.sessions.delete(uid)) state.places.leave(session);
   for (const timer of ['inner', 'expiry']) state.timers.cancel(`${timer}:${uid}`);
   endFlows(state, session, error, now);
   state.outbox.push({ type: 'close-inner', session: uid, error });
@@ -166,19 +170,20 @@ function accept(
     return wireError('stale-snapshot', 'the connector has no valid snapshot; give it a newer one');
   }
   if (state.sessions.has(uid)) return wireError('protocol', 'the session exists already');
-  if (state.sessions.size >= state.config.maxSessions) return wireError('limit', 'this connector is full');
   const checked = judge(state, uid, offer.grant, now);
   if (!checked.ok) return wireError(checked.code, checked.reason);
   const { grant } = checked;
   if (grant.agent !== offer.peer) return wireError('grant-invalid', 'the grant is of another agent');
-  if (state.sessionsOf.of(grant.agent) >= state.config.maxSessionsPerAgent)
-    return wireError('limit', 'too many sessions of this agent at this connector');
+  const offeredBy = state.intermediateOf(connection);
+  const full = state.places.refuse({ agent: grant.agent, offeredBy, up: false });
+  if (full) return full;
   if (!grant.services.some((service) => permits(state, grant, service))) {
     return wireError('not-authorized', 'the snapshot of the connector does not allow this');
   }
   const session: ConnectorSession = {
     uid,
     agent: grant.agent,
+    offeredBy,
     grant,
     up: false,
     path: { connection, relayId },
@@ -187,7 +192,7 @@ function accept(
     flows: new Set(),
   };
   state.sessions.set(uid, session);
-  state.sessionsOf.add(session.agent, 1);
+  state.places.take(session);
   setGrant(state, session, grant, now);
   state.timers.set(`inner:${uid}`, now + state.config.innerTimeoutMs, { type: 'inner', uid });
   state.outbox.push({ type: 'add-path', session: uid, connection, relayId });

@@ -17,11 +17,14 @@ import { Tally } from '../tally.ts';
 import { Timers } from '../timers.ts';
 import type { ConnectionKey, EventOutput, FlowKey } from '../types.ts';
 import type { ConnectorConfig, ConnectorDeps, ConnectorOutput, FlowRequest } from './io.ts';
+import { Places } from './places.ts';
 
 /** A session that was accepted: its inner connection is expected, then up. */
 export interface ConnectorSession {
   readonly uid: SessionUid;
   readonly agent: SpiffeId;
+  /** SPIFFE id of the intermediate that offered it. */
+  readonly offeredBy: string;
   grant: Grant;
   up: boolean;
   /** Undefined from the loss of the outer connection until the session is attached again. */
@@ -62,8 +65,8 @@ export class ConnectorState {
   readonly outbox = new Outbox<ConnectorOutput>();
   snapshot: ConnectorSnapshot | undefined;
   withdrawn: ReadonlySet<ServiceName> = new Set();
+  readonly places: Places;
   /** Of each agent, so that none takes them from the others. */
-  readonly sessionsOf = new Tally<SpiffeId>();
   readonly flowsOf = new Tally<SpiffeId>();
   readonly dialsOf = new Tally<SpiffeId>();
   stopped = false;
@@ -72,6 +75,7 @@ export class ConnectorState {
   constructor(deps: ConnectorDeps, config: ConnectorConfig) {
     this.deps = deps;
     this.config = config;
+    this.places = new Places(config.maxSessions, config.maxSessionsPerAgent);
   }
 
   nextConnection(): ConnectionKey {
@@ -80,6 +84,11 @@ export class ConnectorState {
 
   isConnected(connection: ConnectionKey): boolean {
     return [...this.links.values()].some((link) => link.connection === connection);
+  }
+
+  /** SPIFFE id of the intermediate at the other end. */
+  intermediateOf(connection: ConnectionKey): string {
+    return [...this.links.values()].find((link) => link.owns(connection))?.name ?? '';
   }
 
   count(metric: string, cause: string) {
