@@ -67,7 +67,7 @@ test('a backend that resets at once ends each flow with a reset, is counted, and
   const records = arena.stack.logs.entries
     .slice(logged)
     .filter(({ event, service }) => event === 'flow.ended' && service === 'slam');
-  expect(records).toHaveLength(FLOWS);
+  expect(records.length + (count['log_left_out/flow.ended'] ?? 0)).toBe(FLOWS);
   await arena.unharmed();
 });
 

@@ -90,6 +90,29 @@ describe('a flow that is not allowed is refused with a code', () => {
   });
 });
 
+test('flows that are refused by the thousand are counted one by one, and fill no log', async () => {
+  const counted = await arena.counting('connector');
+  const logged = arena.stack.logs.entries.length;
+  const refused = async () => {
+    const stream = await inner.openBi();
+    await stream.write(head({ service: 'secret' as ServiceName }));
+    return answer(stream);
+  };
+  for (let batch = 0; batch < 10; batch++) {
+    const answers = await Promise.all(Array.from({ length: 200 }, refused));
+    for (const given of answers) expect(given).toMatchObject({ error: { code: 'not-authorized' } });
+  }
+  const counts = await counted();
+  const lines = arena.stack.logs.entries
+    .slice(logged)
+    .filter(({ event, service }) => event === 'flow.ended' && service === 'secret');
+  expect(refusals(counts)).toEqual({ 'flow_refused/not-authorized': 2_000 });
+  expect(lines.length + (counts['log_left_out/flow.ended'] ?? 0)).toBe(2_000);
+  // A minute may end while they come.
+  expect(lines.length).toBeLessThanOrEqual(40);
+  await arena.unharmed();
+});
+
 test('streams that never send their header are reset in time and hold up nobody', async () => {
   const counted = await arena.counting('connector');
   const streams = await Promise.all(Array.from({ length: 1_500 }, () => inner.openBi()));

@@ -8,7 +8,9 @@ import {
   directRanges,
   innerClientTransport,
   instant,
+  type LimitedLog,
   type LocalListener,
+  limitLog,
   localInfo,
   OuterLinks,
   outerClientTransport,
@@ -91,7 +93,7 @@ const MAX_SESSIONS = 256;
 
 class RunningAgent implements Agent {
   readonly config: AgentConfig;
-  readonly log: Logger;
+  readonly log: LimitedLog;
   readonly observer: Observer;
   readonly listeners = new Set<LocalListener>();
   readonly endpoint: Endpoint;
@@ -108,8 +110,10 @@ class RunningAgent implements Agent {
   #operations: AsyncDisposable | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor({ config, log }: AgentOptions) {
+  constructor(options: AgentOptions) {
+    const { config } = options;
     this.config = config;
+    const log = limitLog(options.log, this.#clock, (event) => this.observer.add('log_left_out', event));
     this.log = log;
     this.observer = new Observer(log, (tried, losses) =>
       whyNotConnected(tried, losses, { links: this.#links, direct: this.#direct }),
@@ -248,6 +252,7 @@ class RunningAgent implements Agent {
     await unmapped;
     this.#shell?.close();
     await this.endpoint.close();
+    this.log[Symbol.dispose]();
   }
 
   #carryOut(output: AgentOutput): void {

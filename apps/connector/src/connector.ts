@@ -9,6 +9,8 @@ import {
   gaugePaths,
   innerServerTransport,
   instant,
+  type LimitedLog,
+  limitLog,
   localInfo,
   Outages,
   OuterLinks,
@@ -86,6 +88,7 @@ class RunningConnector implements Connector {
   readonly registered: Promise<void>;
   readonly failed: Promise<never>;
   readonly #options: ConnectorOptions;
+  readonly #log: LimitedLog;
   readonly #component: Component<'connector'>;
   readonly #endpoint: Endpoint;
   readonly #core: ConnectorCore;
@@ -108,9 +111,12 @@ class RunningConnector implements Connector {
   #operations: OperationsServer | undefined;
 
   constructor(options: ConnectorOptions) {
-    const { config, log } = options;
+    const { config } = options;
     const component = Component.load('connector', config, this.#clock.now());
     this.#options = options;
+    const leftOut = (event: string) => this.#observe({ type: 'count', metric: 'log_left_out', cause: event });
+    const log = limitLog(options.log, this.#clock, leftOut);
+    this.#log = log;
     this.#component = component;
     warnOfRefusedSnapshot(log, component.refused);
     this.#endpoint = bind(config, component);
@@ -240,6 +246,7 @@ class RunningConnector implements Connector {
     this.#shell.close();
     await this.#operations?.close();
     await this.#endpoint.close({ code: wireErrorNumber('going-away'), reason: 'the connector stops' });
+    this.#log[Symbol.dispose]();
   }
 
   #makeInner(input: (input: ConnectorInput) => void): InnerSessions {
@@ -254,7 +261,8 @@ class RunningConnector implements Connector {
       input,
       onUnclaimed: (datagrams) => unclaimed.inc({}, datagrams),
       onStream: (session, stream) => void this.#flows.onStream(session, stream),
-      log: this.#options.log,
+      agentOf: (session) => this.#core.agentOf(session),
+      log: this.#log,
       direct: this.#direct,
     });
   }

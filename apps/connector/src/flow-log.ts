@@ -1,4 +1,4 @@
-import type { Logger } from '@ztna/runtime';
+import type { LimitedLog } from '@ztna/link';
 import type { Metrics } from '@ztna/runtime/metrics';
 import type { FlowRecord } from '@ztna/session';
 
@@ -8,8 +8,8 @@ const SENTENCES: Readonly<Record<FlowRecord['verdict'], string>> = {
   cut: 'flow cut',
 };
 
-/** Where flow records go: one line each at info, and the figures of all. */
-export function makeFlowLog(metrics: Metrics, log: Logger): (record: FlowRecord) => void {
+/** Where flow records go: one line each at info, and the figures of all. Of refused ones, which an agent can repeat at will, the first. */
+export function makeFlowLog(metrics: Metrics, log: LimitedLog): (record: FlowRecord) => void {
   const flows = metrics.counter({
     name: 'flows_total',
     help: 'Flows that ended, by transport and verdict',
@@ -27,7 +27,8 @@ export function makeFlowLog(metrics: Metrics, log: Logger): (record: FlowRecord)
       bytes.inc({ direction: 'sent' }, sent);
       bytes.inc({ direction: 'received' }, received);
     }
-    log.info({ event: 'flow.ended', ...lineOf(record) }, SENTENCES[record.verdict]);
+    const into = verdict === 'refused' ? log : log.unlimited;
+    into.info({ event: 'flow.ended', ...lineOf(record) }, SENTENCES[record.verdict]);
   };
 }
 

@@ -8,6 +8,7 @@ import {
   type Result,
   relayPrefix,
   type SessionUid,
+  type SpiffeId,
   type WireError,
   wireError,
 } from '@ztna/wire';
@@ -20,6 +21,8 @@ export interface InnerSessionsOptions {
   /** Datagrams that no flow takes. */
   readonly onUnclaimed: (datagrams: number) => void;
   readonly onStream: (session: SessionUid, stream: QuicStream) => void;
+  /** For the log. */
+  readonly agentOf: (session: SessionUid) => SpiffeId | undefined;
   readonly log: Logger;
   readonly direct: DirectPaths;
 }
@@ -79,14 +82,14 @@ export class InnerSessions {
 
   /** For `Endpoint.onConnection`: an inner handshake completed on one of the paths. */
   readonly admit = (connection: Connection): void => {
-    const { verify, input, log } = this.#options;
+    const { verify, input, agentOf, log } = this.#options;
     const session = connection.virtualPath && this.#byPath.get(connection.virtualPath.id);
     if (!session) return closeWith(connection, wireError('unknown-session', 'no session is expected here'));
     const identity = verify(connection.peerChain);
     if (!identity.ok) {
       const { code, detail } = identity.error;
       log.warn(
-        { event: 'session.agent-refused', session: session.uid, code, detail },
+        { event: 'session.agent-refused', session: session.uid, agent: agentOf(session.uid), code, detail },
         'the certificate of the agent at the end of a session is refused',
       );
       return closeRefused(connection, identity.error);
@@ -109,7 +112,7 @@ export class InnerSessions {
       if (!identity || identity.ok || identity.error.code === 'expired') continue;
       const { code, detail } = identity.error;
       this.#options.log.info(
-        { event: 'session.agent-refused', session: uid, code, detail },
+        { event: 'session.agent-refused', session: uid, agent: this.#options.agentOf(uid), code, detail },
         'the certificate of the agent at the end of a session is no longer accepted',
       );
       closeRefused(connection, identity.error);

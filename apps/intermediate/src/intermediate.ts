@@ -5,6 +5,8 @@ import {
   commonStatus,
   coreClock,
   type IntermediateReport,
+  type LimitedLog,
+  limitLog,
   localInfo,
   observeCore,
   outerServerTransport,
@@ -67,7 +69,7 @@ export async function startIntermediate(options: IntermediateOptions): Promise<I
 class RunningIntermediate implements Intermediate {
   readonly failed: Promise<never>;
   readonly #config: IntermediateConfig;
-  readonly #log: Logger;
+  readonly #log: LimitedLog;
   readonly #component: Component<'intermediate'>;
   readonly #endpoint: Endpoint;
   readonly #core: IntermediateCore;
@@ -83,10 +85,13 @@ class RunningIntermediate implements Intermediate {
   #draining = false;
   #drained: (() => void) | undefined;
 
-  constructor({ config, log }: IntermediateOptions) {
+  constructor(options: IntermediateOptions) {
+    const { config } = options;
     const now = this.#clock.now();
     const component = Component.load('intermediate', config, now);
     this.#config = config;
+    const leftOut = (event: string) => this.#observe({ type: 'count', metric: 'log_left_out', cause: event });
+    const log = limitLog(options.log, this.#clock, leftOut);
     this.#log = log;
     this.#component = component;
     warnOfRefusedSnapshot(log, component.refused);
@@ -175,6 +180,7 @@ class RunningIntermediate implements Intermediate {
     this.#reloader[Symbol.dispose]();
     await this.#operations?.close();
     await this.#endpoint.close({ code: wireErrorNumber('going-away'), reason: 'the intermediate stops' });
+    this.#log[Symbol.dispose]();
   }
 
   #input(input: IntermediateInput): void {

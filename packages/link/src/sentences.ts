@@ -15,6 +15,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   'peer.ready': 'a peer said Hello and was let in',
   'peer.revoked': 'a peer was revoked: its connection is closed',
   'services.refused': 'the intermediate refuses services of this connector: compare both snapshots',
+  'session.closed': 'session closed',
   'session.lost': 'session lost',
   'session.up': 'session open, at first relayed',
 };

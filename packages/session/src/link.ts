@@ -99,6 +99,11 @@ export class OuterLink {
     return this.#active?.connection;
   }
 
+  /** The name of the intermediate at its other end. */
+  get intermediate(): string | undefined {
+    return this.#active?.to.name;
+  }
+
   /** Why the intermediates turn this peer away; undefined once one lets it in, or when none answers. */
   get refusal(): WireError | undefined {
     return this.#refusal;

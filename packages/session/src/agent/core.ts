@@ -160,6 +160,7 @@ function onMessage(state: AgentState, connection: ConnectionKey, message: Contro
       return onError(state, message.error, now);
     case 'goAway':
       return state.event('info', 'intermediate.going-away', {
+        intermediate: state.link.intermediate,
         deadlineMs: message.deadlineMs,
         reason: message.reason,
       });
@@ -176,7 +177,11 @@ function onError(state: AgentState, error: WireError, now: number) {
   if (!request) {
     if (error.requestId === 0 && error.code === 'revoked') onRevoked(state, now);
     if (error.requestId === 0)
-      state.event('warn', 'intermediate.error', { code: error.code, message: error.message });
+      state.event('warn', 'intermediate.error', {
+        intermediate: state.link.intermediate,
+        code: error.code,
+        message: error.message,
+      });
     return;
   }
   switch (request.type) {

@@ -71,7 +71,12 @@ export function refuseOffer(
   offer: SessionOffer,
   reason: string,
 ) {
-  state.event('warn', 'offer.refused', { session: offer.sessionUid, peer: offer.peer, reason });
+  state.event('warn', 'offer.refused', {
+    intermediate: state.link.intermediate,
+    session: offer.sessionUid,
+    peer: offer.peer,
+    reason,
+  });
   state.count('offer_refused', 'agent');
   if (state.sessions.has(offer.sessionUid)) return;
   const message: CloseSession = {

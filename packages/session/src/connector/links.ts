@@ -69,10 +69,14 @@ function register(state: ConnectorState, connection: ConnectionKey | undefined) 
 }
 
 function onMessage(state: ConnectorState, connection: ConnectionKey, message: ControlMessage, now: number) {
+  const intermediate = state.linkOf(connection)?.intermediate;
   switch (message.type) {
     case 'registered':
       if (message.refused.length === 0) return;
-      return state.event('warn', 'services.refused', { services: message.refused.slice(0, 8).join(' ') });
+      return state.event('warn', 'services.refused', {
+        intermediate,
+        services: message.refused.slice(0, 8).join(' '),
+      });
     case 'sessionOffer':
       return onOffer(state, connection, message, now);
     case 'grantUpdate':
@@ -81,12 +85,14 @@ function onMessage(state: ConnectorState, connection: ConnectionKey, message: Co
       return onCloseSession(state, connection, message, now);
     case 'goAway':
       return state.event('info', 'intermediate.going-away', {
+        intermediate,
         deadlineMs: message.deadlineMs,
         reason: message.reason,
       });
     case 'error':
       state.count('peer_error', message.error.code);
       return state.event('warn', 'intermediate.error', {
+        intermediate,
         code: message.error.code,
         message: message.error.message,
       });

@@ -24,6 +24,7 @@ export function onOffer(state: ConnectorState, connection: ConnectionKey, offer:
   state.count(offer.attach ? 'session_attached' : 'session_offered', refusal?.code ?? 'ok');
   if (refusal)
     state.event('info', 'offer.refused', {
+      intermediate: state.linkOf(connection)?.intermediate,
       session: offer.sessionUid,
       agent: offer.peer,
       code: refusal.code,
@@ -174,7 +175,7 @@ function accept(
   if (!checked.ok) return wireError(checked.code, checked.reason);
   const { grant } = checked;
   if (grant.agent !== offer.peer) return wireError('grant-invalid', 'the grant is of another agent');
-  const offeredBy = state.intermediateOf(connection);
+  const offeredBy = state.linkOf(connection)?.name ?? '';
   const full = state.places.refuse({ agent: grant.agent, offeredBy, up: false });
   if (full) return full;
   if (!grant.services.some((service) => permits(state, grant, service))) {

@@ -86,9 +86,8 @@ export class ConnectorState {
     return [...this.links.values()].some((link) => link.connection === connection);
   }
 
-  /** SPIFFE id of the intermediate at the other end. */
-  intermediateOf(connection: ConnectionKey): string {
-    return [...this.links.values()].find((link) => link.owns(connection))?.name ?? '';
+  linkOf(connection: ConnectionKey): OuterLink | undefined {
+    return [...this.links.values()].find((link) => link.owns(connection));
   }
 
   count(metric: string, cause: string) {

@@ -27,7 +27,7 @@ export function closeSession(
   now: number,
   tell: { readonly agent: boolean; readonly connector: boolean } = { agent: true, connector: true },
 ) {
-  const { agentSide, connectorSide } = session;
+  const { uid, agent, connector, agentSide, connectorSide } = session;
   const pending = state.offers.get(session.uid);
   forgetSession(state, session, now);
   forgetOffer(state, session.uid, now);
@@ -36,6 +36,7 @@ export function closeSession(
   if (tell.agent && agentSide) state.send(agentSide.peer, message);
   if (tell.connector && connectorPeer !== undefined) state.send(connectorPeer, message);
   state.count('session_closed', reason.code);
+  state.event('info', 'session.closed', { session: uid, agent, connector, reason: reason.code });
 }
 
 /** Takes a session out of the books without telling anybody. */
