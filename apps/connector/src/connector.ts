@@ -82,6 +82,8 @@ export async function startConnector(options: ConnectorOptions): Promise<Connect
   return running;
 }
 
+/** Handshakes of agents under way. The engine lets one intermediate have half of what the others leave. */
+const MAX_HANDSHAKES = 2_000;
 const UNREACHABLE = 'intermediate cannot be reached: trying on';
 
 class RunningConnector implements Connector {
@@ -350,7 +352,11 @@ class RunningConnector implements Connector {
 }
 
 function bind(config: ConnectorConfig, component: Component<'connector'>): Endpoint {
-  const innerServer = { alpn: [ALPN.SESSION], transport: innerServerTransport(config.transport) };
+  const innerServer = {
+    alpn: [ALPN.SESSION],
+    transport: innerServerTransport(config.transport),
+    maxHandshakes: MAX_HANDSHAKES,
+  };
   const { busyPollUs } = config.transport;
   const direct = directRanges(config.direct, component.snapshot.content.showPrivateAddresses);
   return bindEndpoint({ listen: config.listen, ...component.tls, innerServer, busyPollUs, direct }, 'listen');

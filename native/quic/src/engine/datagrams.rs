@@ -400,6 +400,7 @@ impl Engine {
     }
 
     pub(crate) fn remove_virtual_path(&mut self, path: Id) {
+        self.end_handshakes_over(path);
         self.unroute_virtual(path);
         self.virtual_paths.remove(&path);
     }

@@ -8,7 +8,7 @@ use super::core::{Engine, TimerKey};
 use super::options::{RetryPolicy, TransportOptions};
 use super::sources::Verdict;
 use super::types::{CloseKind, Event, Id, REMOTE};
-use super::under_way::Origin;
+use super::under_way::{Origin, Via};
 use super::watch::MIN_SILENCE;
 use super::window::ReceiveWindow;
 use crate::tls::{TlsContext, TlsMaterial};
@@ -43,7 +43,8 @@ impl Engine {
             Some(limit) if via.is_none() => limit.judge(from.ip(), validated, now),
             _ => Verdict::Accept,
         };
-        let origin = Origin::of(from.ip(), validated, via);
+        let carrier = |path| self.virtual_paths.get(&path).map_or(0, |v| v.carrier);
+        let origin = Origin::of(from.ip(), validated, via.map(|path| Via { path, carrier: carrier(path) }));
         let has_its_share = self.under_way.is_full(origin, max);
         let must_validate = verdict == Verdict::Validate || has_its_share || self.wants_retry(max);
         if via.is_none() && !validated && must_validate {
@@ -141,6 +142,18 @@ impl Engine {
         c.closed_reported = true;
         self.handshake_over(id);
         self.report_closed(id, kind, code, reason);
+    }
+
+    /// Handshakes over this virtual path, which goes, have nowhere to go on.
+    pub(crate) fn end_handshakes_over(&mut self, path: Id) {
+        if !self.under_way.has(path) {
+            return;
+        }
+        let over = |c: &Conn| c.via == Some(path) && c.origin.is_some();
+        let all: Vec<Id> = self.conns.iter().filter(|(_, c)| over(c)).map(|(id, _)| *id).collect();
+        for id in all {
+            self.close(id, 0, Bytes::new());
+        }
     }
 
     pub(crate) fn report_closed(&mut self, conn: Id, kind: CloseKind, code: Option<u64>, reason: String) {

@@ -374,6 +374,18 @@ fn inner_handshakes_that_never_end_take_a_path_its_share_and_no_other_anything()
     assert_eq!(r.b.drops("handshakes_refused"), 0);
 }
 
+#[test]
+fn inner_handshakes_under_way_end_with_their_path() {
+    let mut r = Relayed::start(&Plan::default());
+    r.relay.send(Command::RemoveRule { rule: r.b_to_a });
+    r.relay.settle();
+    r.a.connect(virtual_path_address(r.path), INNER_ALPN, TransportOptions::default());
+    let outer = 1;
+    r.b.ask_until("shaking hands", |b| b.stats().connections, |n| *n == outer + 1);
+    r.b.send(Command::RemoveVirtualPath { path: r.path });
+    r.b.ask_until("ending it", |b| b.stats().connections, |n| *n == outer);
+}
+
 struct SecondPath {
     id: Id,
     a: Id,
