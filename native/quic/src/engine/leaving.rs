@@ -3,7 +3,7 @@
 
 use super::conn::Conn;
 use super::core::Engine;
-use super::paths::{DIRECT_IDLE, Paths};
+use super::paths::Paths;
 use super::pulse::{MAX_ACK_DELAY, Pulse};
 use super::roaming::ask_anew;
 use super::types::Id;
@@ -13,53 +13,69 @@ use std::time::{Duration, Instant};
 
 /// A closed path stays for so long at least, for packets that are under way.
 const MIN_LINGER: Duration = Duration::from_millis(100);
-/// noq's timers are had run out so far ahead at most: no path that lives may reach its idle timeout by that, and no
-/// connection without any other its own, which the peer has just renewed.
-const AHEAD: Duration = Duration::from_secs(DIRECT_IDLE.as_secs() / 3);
-const AHEAD_ALONE: Duration = Duration::from_secs(45);
 /// noq's probe timeout is at most this multiple of its round trip once one sample was far too long: that adds an
 /// eighth of itself to the round trip, and a quarter to the variation, which counts four times.
 const PTO_PER_RTT: u32 = 9;
-/// Timers that run out within that time; a probe timeout each second or two is most of them.
-const MAX_TIMERS: usize = 256;
+/// As above, where noq has corrected itself since it set the path's timer: the least that a connection's idle timeout
+/// has to be, which the peer has just renewed.
+const AHEAD_AT_LEAST: Duration = Duration::from_secs(45);
+/// Timers that run out meanwhile; a probe timeout each second or two of each path is most of them.
+const MAX_TIMERS: usize = 2_048;
 
 pub(super) struct Leaving {
     id: q::PathId,
     pulse: Arc<Pulse>,
     /// Frames of the peer that give up paths, when this one was closed.
     abandoned: u64,
-    /// When the peer gave this one up as well. Not before that noq counts the time.
-    agreed: Option<Instant>,
+    agreed: Option<Agreed>,
+}
+
+/// The peer gave the path up as well. Not before that noq counts the time.
+struct Agreed {
+    at: Instant,
+    /// The path's round trip then, as noq believes it.
+    rtt: Duration,
+    /// Acknowledgements of the peer until then. With the next noq renews the connection's idle timeout, by three of
+    /// the longest probe timeout at least; that of a closed path counts until it is let go, so it always is first.
+    heard: u64,
+}
+
+impl Agreed {
+    fn now(conn: &mut q::Connection, id: q::PathId) -> Self {
+        let rtt = conn.path_stats(id).map(|s| s.rtt).unwrap_or_default();
+        Self { at: Instant::now(), rtt, heard: heard(conn) }
+    }
 }
 
 impl Leaving {
-    /// When noq can be had to let it go. None: it does so in time by itself.
-    fn due(&self, conn: &mut q::Connection, ahead: Duration) -> Option<Instant> {
-        let agreed = self.agreed?;
+    /// When noq can be had to let it go, and how far ahead that may be for noq. None: it does so in time by itself, or
+    /// nothing was heard yet.
+    fn due(&self, conn: &mut q::Connection) -> Option<(Instant, Duration)> {
+        let agreed = self.agreed.as_ref().filter(|a| heard(conn) > a.heard)?;
         let beat = self.pulse.now();
         let believed = conn.path_stats(self.id)?.rtt;
         let rtt = beat.rtt.filter(|rtt| beat.late || rtt.contradicts(believed))?;
         let linger = MIN_LINGER.max((rtt.min + MAX_ACK_DELAY) * 3);
-        let drained = believed * PTO_PER_RTT * 3;
-        Some(agreed + linger.max(drained.saturating_sub(ahead)))
+        let drained = believed.max(agreed.rtt) * PTO_PER_RTT * 3;
+        let ahead = if believed < agreed.rtt { drained.min(AHEAD_AT_LEAST) } else { drained };
+        Some((agreed.at + linger.max(drained - ahead), ahead))
     }
 }
 
 impl Paths {
-    /// A path is closed: `agreed` when the peer knows it already, else `abandoned` tells when it does.
-    pub(super) fn leave(&mut self, id: q::PathId, abandoned: u64, agreed: Option<Instant>) {
+    /// A path is closed, by the peer already or not; `abandoned` tells when it is.
+    pub(super) fn leave(&mut self, conn: &mut q::Connection, id: q::PathId, abandoned: u64, by_peer: bool) {
         let pulse = self.known.iter().find(|p| p.id == id).map(|p| p.pulse.clone());
         if let Some(pulse) = pulse.filter(|_| self.leaving.iter().all(|l| l.id != id)) {
+            let agreed = by_peer.then(|| Agreed::now(conn, id));
             self.leaving.push(Leaving { id, pulse, abandoned, agreed });
         }
     }
+}
 
-    fn ahead(&self) -> Duration {
-        match self.known.iter().any(|p| p.is_living_direct()) {
-            true => AHEAD,
-            false => AHEAD_ALONE,
-        }
-    }
+fn heard(conn: &mut q::Connection) -> u64 {
+    let frames = conn.stats().frame_rx;
+    frames.acks + frames.path_acks
 }
 
 /// Frames of the peer by which it gave up paths.
@@ -74,7 +90,7 @@ impl Conn {
         if self.q.close_path(now, id, q::VarInt::from_u32(code)).is_ok()
             && let Some(paths) = self.paths.as_deref_mut()
         {
-            paths.leave(id, abandoned, None);
+            paths.leave(&mut self.q, id, abandoned, false);
         }
     }
 }
@@ -86,13 +102,14 @@ impl Engine {
         let Some(paths) = c.paths.as_deref_mut().filter(|p| !p.leaving.is_empty()) else { return };
         paths.leaving.retain(|l| c.q.path_stats(l.id).is_some());
         let abandoned = abandoned_by_peer(&mut c.q);
-        let ahead = paths.ahead();
-        for path in paths.leaving.iter_mut().filter(|l| l.agreed.is_none() && abandoned > l.abandoned) {
-            path.agreed = Some(now);
-        }
         let mut next = None;
-        for path in &paths.leaving {
-            let Some(due) = path.due(&mut c.q, ahead) else { continue };
+        for path in &mut paths.leaving {
+            if path.agreed.is_none() && abandoned > path.abandoned {
+                path.agreed = Some(Agreed::now(&mut c.q, path.id));
+                // Something is to be heard from now on.
+                ask_anew(&mut c.q, now);
+            }
+            let Some((due, ahead)) = path.due(&mut c.q) else { continue };
             if due <= now {
                 run_out(&mut c.q, path.id, now, ahead);
             } else {
@@ -103,8 +120,12 @@ impl Engine {
     }
 }
 
-/// Has all timers run out until noq lets the path go, as if that time had passed: it has no other way.
+/// Has all timers run out until noq lets the path go, as if that time had passed: it has no other way. The other paths
+/// lose none of their idle timeouts by that.
 fn run_out(conn: &mut q::Connection, path: q::PathId, now: Instant, ahead: Duration) {
+    let others = conn.paths();
+    let mut idle = |id: q::PathId, time| conn.set_path_max_idle_timeout(now, id, time).ok().flatten();
+    let timeouts: Vec<_> = others.into_iter().map(|id| (id, idle(id, None))).collect();
     let horizon = now + ahead;
     for _ in 0..MAX_TIMERS {
         let Some(at) = conn.poll_timeout().filter(|at| *at <= horizon) else { break };
@@ -112,6 +133,9 @@ fn run_out(conn: &mut q::Connection, path: q::PathId, now: Instant, ahead: Durat
         if conn.path_stats(path).is_none() {
             break;
         }
+    }
+    for (id, timeout) in timeouts {
+        let _ = conn.set_path_max_idle_timeout(now, id, timeout);
     }
     // Probe timeouts of other paths were among them.
     ask_anew(conn, now);

@@ -25,6 +25,7 @@ mod inbox;
 mod leaving;
 mod lifecycle;
 mod options;
+mod outage;
 mod outbox;
 mod path_info;
 mod path_reports;

@@ -6,6 +6,7 @@ use super::addr;
 use super::core::Engine;
 use super::direct_filter::{Bucket, Budget};
 use super::leaving::{Leaving, abandoned_by_peer};
+use super::outage::Outage;
 use super::path_info::PathChange;
 use super::path_reports::OPENINGS;
 use super::pulse::{Beat, Pulse};
@@ -24,8 +25,6 @@ pub(crate) const DIRECT_IDLE: Duration = Duration::from_secs(30);
 const DIRECT_KEEP_ALIVE: Duration = Duration::from_secs(12);
 /// Shows whether the relay would be there.
 const VIRTUAL_KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// After so long without a path, all of them have a chance to be back.
-const LONG_OUTAGE: Duration = Duration::from_secs(1);
 /// Questions after a late acknowledgement: a packet is lost with noq when three later ones have arrived.
 const MIN_AMENDS: u32 = 4;
 const MAX_AMENDS: u32 = 64;
@@ -43,8 +42,8 @@ pub(crate) struct Paths {
     pub(super) known: Vec<Path>,
     pub(super) leaving: Vec<Leaving>,
     pub(super) let_go_at: Option<Instant>,
-    /// Since when there is a dead path and none that is proven to live.
-    outage: Option<Instant>,
+    /// While there is a dead path and none that is proven to live.
+    pub(super) outage: Option<Outage>,
     pub(super) candidates_changed: bool,
     pub(super) status_changed: bool,
     pub(super) moved: bool,
@@ -72,12 +71,8 @@ pub(super) struct Path {
 }
 
 impl Path {
-    fn is_virtual(&self) -> bool {
+    pub(super) fn is_virtual(&self) -> bool {
         addr::is_virtual(&self.network.remote())
-    }
-
-    pub(super) fn is_living_direct(&self) -> bool {
-        !self.is_virtual() && !self.watch.dead
     }
 
     /// noq believes a round trip as long as an outage, and would wait as long for what is lost. Packets that are
@@ -144,7 +139,8 @@ impl Paths {
         let watched = self.known.len() > 1;
         let looks = self.known.iter().filter(|_| watched);
         let looks = looks.filter_map(|p| p.watch.deadline(&p.pulse.now(), is_available(conn, p.id)));
-        looks.chain(self.report_due()).chain(self.let_go_at).min()
+        let asks = self.outage.as_ref().map(|o| o.next_question);
+        looks.chain(self.report_due()).chain(self.let_go_at).chain(asks).min()
     }
 
     /// Direct paths from addresses that are not ours any more, now dead.
@@ -259,7 +255,8 @@ impl Engine {
         let Some(paths) = c.paths.as_deref_mut() else { return };
         let Some(at) = paths.position(id) else { return };
         let by_peer = matches!(reason, q::PathAbandonReason::RemoteAbandoned { .. });
-        paths.leave(id, abandoned_by_peer(&mut c.q), by_peer.then(Instant::now));
+        let abandoned = abandoned_by_peer(&mut c.q);
+        paths.leave(&mut c.q, id, abandoned, by_peer);
         let path = paths.known.remove(at);
         let own = |code: u32| q::VarInt::from_u32(code);
         let reason = match reason {
@@ -384,6 +381,7 @@ impl Engine {
                 }
             }
         }
+        paths.ask_in_outage(&mut c.q, now);
         let waits = paths.outage.is_some();
         let dark = if waits { self.dark_paths(conn) } else { Vec::new() };
         let paths = self.conns.get(&conn).and_then(|c| c.paths.as_deref());
@@ -436,16 +434,10 @@ impl Engine {
         let Some(paths) = c.paths.as_deref_mut() else { return };
         let lives = |p: &&Path| !p.watch.dead && !dark.contains(&p.id);
         let is_proven = paths.proven(&dark);
-        match paths.outage {
-            None if !is_proven && paths.known.iter().any(|p| p.watch.dead) => paths.outage = Some(now),
-            Some(since) if is_proven => {
-                paths.outage = None;
-                if now - since > LONG_OUTAGE {
-                    paths.known.iter_mut().filter(|p| p.watch.dead).for_each(|p| p.watch.give_chance(now));
-                    ask_anew(&mut c.q, now);
-                }
-            }
-            _ => {}
+        if is_proven {
+            paths.end_outage(&mut c.q, now);
+        } else if paths.outage.is_none() && paths.known.iter().any(|p| p.watch.dead) {
+            paths.begin_outage(&mut c.q, now);
         }
         let living = || paths.known.iter().filter(lives);
         // A carrier that only seems to be gone is better than a path that is dead.

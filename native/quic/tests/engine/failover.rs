@@ -184,6 +184,16 @@ fn a_stream_of_the_server_goes_on_when_only_the_relay_is_back_after_an_outage() 
 }
 
 #[test]
+fn a_stream_of_the_client_goes_on_over_another_direct_path_when_its_own_was_closed_in_an_outage() {
+    closed_in_an_outage(true);
+}
+
+#[test]
+fn a_stream_of_the_server_goes_on_over_another_direct_path_when_its_own_was_closed_in_an_outage() {
+    closed_in_an_outage(false);
+}
+
+#[test]
 fn a_direct_path_can_be_found_again() {
     let (mut d, path) = Direct::preferred(&plan());
     cut_under_load(&mut d, true);
@@ -248,26 +258,43 @@ fn assert_closed_as_dead(d: &mut Direct, path: u32) {
     assert!(d.r.a.unseen().any(dead) || d.r.b.unseen().any(dead));
 }
 
-/// Six seconds without a path in the middle of a transfer, as when a router starts again. Acknowledgements that come
-/// after it are taken by noq for round trips of six seconds.
+/// Some seconds without a path in the middle of a transfer, as when a router starts again. Acknowledgements that come
+/// after it are taken by noq for round trips of that length.
 fn outlives_an_outage(from_client: bool) {
-    let (mut d, to_relay, path) = without_any_path(from_client);
+    let (mut d, to_relay, path) = without_any_path(from_client, Duration::from_secs(6));
     d.line.pass(true, true);
     assert_goes_on(&mut d, &to_relay, from_client);
     assert_eq!(d.r.a.paths(d.inner.client).iter().map(|p| p.id).collect::<Vec<_>>(), [0, path]);
 }
 
-/// noq holds what was on its way on the direct path for three of its probe timeouts, by then 20 s.
+/// noq holds what was on its way on the direct path for three of its probe timeouts, by then 40 s.
 fn only_the_relay_is_back(from_client: bool) {
-    let (mut d, to_relay, path) = without_any_path(from_client);
+    let (mut d, to_relay, path) = without_any_path(from_client, Duration::from_secs(12));
     assert_goes_on(&mut d, &to_relay, from_client);
     assert_eq!(d.at_a("end of the path", CLOSED), path);
 }
 
+/// As when both sides' paths reach their idle timeout. The other direct path has one as well.
+fn closed_in_an_outage(from_client: bool) {
+    let (mut d, to_relay, path) = without_any_path(from_client, Duration::from_secs(12));
+    d.r.a.send(Command::ClosePath { conn: d.inner.client, path });
+    d.r.b.send(Command::ClosePath { conn: d.inner.server, path });
+    assert_eq!((d.at_a("end of the path", CLOSED), d.at_b("end of the path", CLOSED)), (path, path));
+    d.line.pass(true, true);
+    to_relay.pass(true, true);
+    d.r.a.send(Command::Probe { conn: d.inner.client });
+    let other = d.at_a("direct path", |c| matches!(c, PathChange::Opened { .. }));
+    d.prefer(other);
+    assert_goes_on(&mut d, &to_relay, from_client);
+    assert_eq!(d.r.a.paths(d.inner.client).iter().map(|p| p.id).collect::<Vec<_>>(), [0, other]);
+}
+
 /// In the middle of a transfer; gives the way to the relay, and the direct path.
-fn without_any_path(from_client: bool) -> (Direct, Proxy, u32) {
+fn without_any_path(from_client: bool, time: Duration) -> (Direct, Proxy, u32) {
     let mut line = None;
-    let mut d = Direct::start_via(&plan(), |relay| line.insert(Proxy::to(relay)).address());
+    let outer = TransportOptions { idle_timeout: Duration::from_secs(60), ..TransportOptions::default() };
+    let patient = Plan { relay: outer.clone(), outer_a: outer.clone(), outer_b: outer, ..plan() };
+    let mut d = Direct::start_via(&patient, |relay| line.insert(Proxy::to(relay)).address());
     let to_relay = line.expect("proxy");
     d.show();
     let path = d.find();
@@ -278,7 +305,7 @@ fn without_any_path(from_client: bool) -> (Direct, Proxy, u32) {
     for line in [&d.line, &to_relay] {
         line.pass(false, false);
     }
-    let end = Instant::now() + Duration::from_secs(6);
+    let end = Instant::now() + time;
     while Instant::now() < end {
         d.r.a.datagram(d.inner.client, vec![1; 100]);
         d.r.b.datagram(d.inner.server, vec![1; 100]);
