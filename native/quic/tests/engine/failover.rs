@@ -284,7 +284,8 @@ fn closed_in_an_outage(from_client: bool) {
     to_relay.pass(true, true);
     d.r.a.send(Command::Probe { conn: d.inner.client });
     let other = d.at_a("direct path", |c| matches!(c, PathChange::Opened { .. }));
-    d.prefer(other);
+    d.set_status(other, false);
+    d.set_status(0, true);
     assert_goes_on(&mut d, &to_relay, from_client);
     assert_eq!(d.r.a.paths(d.inner.client).iter().map(|p| p.id).collect::<Vec<_>>(), [0, other]);
 }
