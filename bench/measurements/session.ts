@@ -8,6 +8,8 @@ import { ANY, MAX_RATE, type Plain } from './plain.ts';
 
 const PINGS = 1_000;
 const REQUESTS = 300;
+/** For each repetition, beforehand: JavaScript that runs for weeks is compiled, and the first thousands find it as it was read. */
+const WARM_UP = 2_000;
 const START_RATE = 10_000;
 /** The service that all measurements share, and those whose first use opens a session. */
 const SHARED = 'bulk';
@@ -79,13 +81,23 @@ async function openings({ context, plain, stack, roles }: Bed, services: readonl
 async function http({ context, plain, stack, roles }: Bed): Promise<void> {
   const baseline = await plain.http();
   const parameters = { remote: stack.address(SHARED, 'tcp'), count: REQUESTS };
+  const { p50Us: coldUs } = await context.generator.times('http', parameters);
+  await context.generator.times('http', { ...parameters, count: context.repeat * WARM_UP });
   const [all, cpu] = await withCpu(roles, () =>
     times(context.repeat, () => context.generator.times('http', parameters)),
   );
   const p99 = median(all.map((t) => t.p99Us));
   const failed = all.reduce((sum, t) => sum + t.failed, 0);
   const samples = all.map((t) => t.p50Us);
-  context.report({ name: 'session.http', unit: 'µs', samples, p99, baseline, cpu, notes: { failed } });
+  context.report({
+    name: 'session.http',
+    unit: 'µs',
+    samples,
+    p99,
+    baseline,
+    cpu,
+    notes: { coldUs, failed },
+  });
 }
 
 async function udpEcho({ context, plain, stack, roles }: Bed): Promise<void> {
