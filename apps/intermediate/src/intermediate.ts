@@ -258,8 +258,7 @@ function bind(config: IntermediateConfig, component: Component<'intermediate'>):
 
 function makeCore(config: IntermediateConfig, component: Component<'intermediate'>): IntermediateCore {
   const { identity, signGrant, verifyGrant } = component;
-  const { connections, connectionsPerIdentity, sessionsPerConnection, controlMessagesPerSecond } =
-    config.limits;
+  const { connections, connectionsPerIdentity, sessionsPerAgent, controlMessagesPerSecond } = config.limits;
   return new IntermediateCore(
     {
       id: identity.id,
@@ -271,7 +270,7 @@ function makeCore(config: IntermediateConfig, component: Component<'intermediate
     {
       maxPeers: connections,
       maxConnectionsPerAgent: connectionsPerIdentity,
-      maxSessionsPerAgent: sessionsPerConnection,
+      maxSessionsPerAgent: sessionsPerAgent,
       messagesPerSecond: controlMessagesPerSecond,
       messageBurst: 2 * controlMessagesPerSecond,
     },

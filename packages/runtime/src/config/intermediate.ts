@@ -95,7 +95,7 @@ export const intermediateSchema = {
       required: [
         'connections',
         'connectionsPerIdentity',
-        'sessionsPerConnection',
+        'sessionsPerAgent',
         'handshakes',
         'handshakesPerSecondPerSource',
         'controlMessagesPerSecond',
@@ -116,12 +116,12 @@ export const intermediateSchema = {
           default: 4,
           description: 'connections of one identity',
         },
-        sessionsPerConnection: {
+        sessionsPerAgent: {
           type: 'integer',
           minimum: 1,
           maximum: 100_000,
           default: 1000,
-          description: 'sessions of one connection',
+          description: 'sessions of one agent, over all its connections',
         },
         handshakes: {
           type: 'integer',

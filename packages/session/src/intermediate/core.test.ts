@@ -268,6 +268,16 @@ describe('IntermediateCore', () => {
     ]);
   });
 
+  it('bounds the sessions of an agent over all its connections', () => {
+    const { core, open, answer, join } = arrange({ maxSessionsPerAgent: 2 });
+    for (const id of [1, 2]) answer(open(id));
+    join(LATER, 'laptop');
+    core.handleInput(from(LATER, request(3)), NOW);
+    expect(outputs(core)).toMatchObject([
+      { peer: LATER, message: { type: 'error', error: { code: 'limit', requestId: 3 } } },
+    ]);
+  });
+
   it('opens nothing under an expired snapshot or while draining', () => {
     const { core, plane } = arrange();
     core.handleInput({ type: 'snapshot', snapshot: { ...plane.forIntermediate(), expiresAtMs: NOW } }, NOW);
