@@ -21,7 +21,9 @@ export function humanLine(line: string, colour: boolean): string {
     paint('dim', clock.toISOString().slice(11, 23)),
     paint(style, name.toUpperCase().padEnd(5)),
     `${paint('dim', String(component))}: ${msg === undefined ? '' : oneLine(String(msg))}`.trimEnd(),
-    ...Object.entries(fields).map(([key, value]) => `${paint('dim', `${key}=`)}${show(value)}`),
+    ...Object.entries(fields)
+      .flatMap(([key, value]) => flatten(key, value))
+      .map(([key, text]) => `${paint('dim', `${key}=`)}${text}`),
   ];
   return `${parts.join(' ')}${errorText(err, name)}\n`;
 }
@@ -43,9 +45,21 @@ function frames(stack: string, message: string): string[] {
   return lines.map((line) => oneLine(line.trim()));
 }
 
+/** A field as `key=value`; what is within it has a key of its own, `nat.own=none`. */
+function flatten(key: string, value: unknown): [key: string, text: string][] {
+  const entries = typeof value === 'object' && value !== null ? Object.entries(value) : [];
+  if (entries.length === 0) return [[key, show(value)]];
+  if (!Array.isArray(value))
+    return entries.flatMap(([name, inner]) => flatten(`${key}.${show(name)}`, inner));
+  return [[key, value.every(isWord) ? value.join(',') : show(value)]];
+}
+
+function isWord(value: unknown): value is string {
+  return typeof value === 'string' && /^[\w.:/@[\]%+-]+$/.test(value);
+}
+
 function show(value: unknown): string {
-  const isWord = typeof value === 'string' && /^[\w.:/@[\]%+-]+$/.test(value);
-  return isWord ? value : oneLine(JSON.stringify(value));
+  return isWord(value) ? value : oneLine(JSON.stringify(value));
 }
 
 /** What moves the cursor or turns the direction of writing is escaped: a peer's words cannot forge a line. */

@@ -54,9 +54,22 @@ test('the human format is one line, whatever a peer says', () => {
   );
 });
 
+test('the human format shows what is within a field as words', () => {
+  const { log, lines } = record('human');
+  const nat = { own: 'none', peer: 'unknown', rest: { 'a b': 1, 'x\n': 'y' } };
+  log.info({ event: 'test', nat, addresses: ['127.0.0.1:4433', '[::1]:1'], none: {}, few: [] }, 'told');
+  log.info({ event: 'test', said: ['a b', 'c'], list: [{ a: 1 }] }, 'told');
+  expect(lines[0]).toMatch(
+    /told event=test nat\.own=none nat\.peer=unknown nat\.rest\."a b"=1 nat\.rest\."x\\n"=y addresses=127\.0\.0\.1:4433,\[::1\]:1 none=\{\} few=\[\]\n$/,
+  );
+  expect(lines[1]).toMatch(/told event=test said=\["a b","c"\] list=\[\{"a":1\}\]\n$/);
+});
+
 test.each([
   ['a field', { reason: 'x\u009b2Jy\u202ez\u2028' }],
   ['a field within', { detail: { reason: 'x\u009b2J\u202e' } }],
+  ['the name of a field within', { detail: { 'x\u009b2J\u202e\n12:00:00.000 INFO forged': 1 } }],
+  ['one of several', { addresses: ['x\u009b2J\u202e', 'y\n12:00:00.000 INFO forged'] }],
   ['an error and its stack', { err: new Error('x\r\u001b[2K\n12:00:00.000 INFO forged\n    at y') }],
   ['the code of an error', { err: Object.assign(new Error('x'), { code: 'y\u001b[2K\n' }) }],
 ])('the human format moves no cursor by %s, and begins no line with it', (_what, fields) => {

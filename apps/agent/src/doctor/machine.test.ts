@@ -26,6 +26,19 @@ test('fewer files than flows are told with the number that is needed', () => {
   expect(of('file-descriptors')).toMatchObject({ code: 'few-file-descriptors', facts: { limit: 1024 } });
 });
 
+test('as many files as flows are too few: the process has others, and so have programs that are not yet served', () => {
+  arrange({ rmem: '8388608', wmem: '8388608', files: '20000' });
+  expect(of('file-descriptors')).toMatchObject({
+    code: 'few-file-descriptors',
+    message: '20000 open files; limits.flows is 20000, which takes 22024',
+    remedy: expect.stringContaining('raise it to 22024 '),
+  });
+  rmSync(join(proc, 'self'), { recursive: true });
+  rmSync(join(proc, 'sys'), { recursive: true });
+  arrange({ rmem: '8388608', wmem: '8388608', files: '22024' });
+  expect(of('file-descriptors').status).toBe('ok');
+});
+
 test('without a usable configuration the limit stands alone', () => {
   arrange({ rmem: '8388608', wmem: '8388608', files: '1024' });
   const check = checkMachine(undefined, proc).find((c) => c.check === 'file-descriptors');
@@ -52,7 +65,7 @@ function arrange({ rmem, wmem, files }: { rmem: string; wmem: string; files: str
 }
 
 function of(name: string) {
-  const config = { limits: { flows: 20_000 } } as AgentConfig;
+  const config = { limits: { flows: 20_000 }, proxy: { handshakes: 1_000 } } as AgentConfig;
   const check = checkMachine(config, proc).find((c) => c.check === name);
   if (!check) throw new Error(`no check ${name}`);
   return check;

@@ -10,10 +10,12 @@ import { type Check, fail, ok, skip, warn } from './check.ts';
 /** What the QUIC engine asks the system for, bytes; and what will do. */
 const WANTED_BUFFER = 8 << 20;
 const ENOUGH_BUFFER = 2 << 20;
+/** Files beside flows and proxy handshakes: the process itself, local ports, UDP associations of the proxy (two each, 256). */
+const OTHER_FILES = 1_024;
 
 /** What this machine must have. Paths of /proc are for tests. */
 export function checkMachine(config: AgentConfig | undefined, proc = '/proc'): Check[] {
-  return [checkBuffers(proc), checkFiles(proc, config?.limits.flows), checkIpv6()];
+  return [checkBuffers(proc), checkFiles(proc, config), checkIpv6()];
 }
 
 /**
@@ -86,13 +88,16 @@ function checkBuffers(proc: string): Check {
   return warn('udp-buffers', { code: 'udp-buffers-small', message, remedy }, facts);
 }
 
-function checkFiles(proc: string, flows: number | undefined): Check {
+function checkFiles(proc: string, config: AgentConfig | undefined): Check {
   const line = /^Max open files +(\d+|unlimited)/m.exec(read(`${proc}/self/limits`) ?? '')?.[1];
   if (line === undefined) return skip('file-descriptors', 'this system does not tell the limit');
   const limit = line === 'unlimited' ? Number.MAX_SAFE_INTEGER : Number(line);
-  const message = `${line} open files${flows === undefined ? '' : `; limits.flows is ${flows}`}`;
-  if (flows === undefined || limit >= flows) return ok('file-descriptors', message, { limit });
-  const remedy = `raise it to ${flows} and some more (LimitNOFILE= of the unit, ulimit -Hn), or lower limits.flows`;
+  if (config === undefined) return ok('file-descriptors', `${line} open files`, { limit });
+  const { flows } = config.limits;
+  const needed = flows + config.proxy.handshakes + OTHER_FILES;
+  const message = `${line} open files; limits.flows is ${flows}, which takes ${needed}`;
+  if (limit >= needed) return ok('file-descriptors', message, { limit });
+  const remedy = `raise it to ${needed} (LimitNOFILE= of the unit, ulimit -Hn), or lower limits.flows`;
   return warn('file-descriptors', { code: 'few-file-descriptors', message, remedy }, { limit });
 }
 

@@ -32,6 +32,20 @@ describe('a session', () => {
     expect((await s.pair.relayed()) - before).toBeLessThan(100);
   });
 
+  test('says at info how it travels, not that it only begins', async () => {
+    await using s = await session();
+    s.start(ALLOW, ALLOW);
+    await s.isDirect();
+
+    const told = [s.agent, s.connector].flatMap(({ lines }) =>
+      lines.filter(({ event }) => event === 'path.verdict'),
+    );
+    const at = (level: string) => told.filter((line) => line.level === level).map(({ reason }) => reason);
+    expect(at('debug')).toContain('starting');
+    expect(at('info')).not.toContain('starting');
+    expect(told.filter(({ level }) => level === 'info').map(({ path }) => path)).toContain('direct');
+  });
+
   test('has figures of its path once it was sampled', async () => {
     await using s = await session();
     s.start(ALLOW, ALLOW);

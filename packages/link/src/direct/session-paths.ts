@@ -41,8 +41,8 @@ export class SessionPaths {
   readonly #shell: CoreShell<PathInput>;
   readonly #open = new Set<number>([RELAY]);
   #isDirect = false;
-  /** The verdict that was logged last. */
-  #said = '';
+  /** What was logged at info last. */
+  #said: Pick<PathVerdict, 'path' | 'reason'> | undefined;
   /** Outer connection under the relay path. */
   #carrier: Connection | undefined;
 
@@ -178,9 +178,14 @@ export class SessionPaths {
 
   #onVerdict({ path, reason, remedy, nat, rttMs }: PathVerdict): void {
     const { log, session } = this.#options;
-    const said = `${path} ${reason}`;
-    const level = said === this.#said ? 'debug' : 'info';
-    this.#said = said;
+    const said = this.#said;
+    // That a session begins says nothing of how it will travel.
+    const isNews =
+      reason === 'starting'
+        ? said !== undefined && path !== said.path
+        : path !== said?.path || reason !== said.reason;
+    if (isNews) this.#said = { path, ...(reason && { reason }) };
+    const level = isNews ? 'info' : 'debug';
     const rtt = rttMs === undefined ? {} : { rttMs: rounded(rttMs, 2) };
     const why = { reason, remedy: remedy || undefined, nat, ...rtt };
     log[level]({ event: 'path.verdict', session, path, ...why }, SENTENCES[path]);
