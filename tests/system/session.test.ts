@@ -145,6 +145,22 @@ describe('what is not allowed or not there', () => {
     await impostor.flow('echo', 'tcp', 80).then((outcome) => expect(outcome.ok).toBe(false));
     expect(logs.connector.lines).toContainEqual(expect.objectContaining({ event: 'inner.wrong-identity' }));
   });
+
+  it.each([
+    ['that stops', 'session.ended', { code: 'going-away' }],
+    ['that is gone without a word', 'session.lost', {}],
+  ] as const)('the log of the connector tells a session of an agent %s as %s', async (how, event, fields) => {
+    await using leaving = new TestAgent(site.files('agent/laptop'), testLog('agent').log);
+    const before = logs.connector.lines.length;
+    opened(await leaving.flow('echo', 'tcp', 80));
+    if (how === 'that stops') await leaving[Symbol.asyncDispose]();
+    else await leaving.endpoint.close();
+    const ends = () =>
+      logs.connector.lines
+        .slice(before)
+        .filter((line) => line.event === 'session.ended' || line.event === 'session.lost');
+    await expect.poll(ends).toMatchObject([{ event, ...fields, agent: leaving.component.identity.id }]);
+  });
 });
 
 describe('operations', () => {

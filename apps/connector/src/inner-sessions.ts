@@ -1,6 +1,6 @@
 import type { PeerIdentity, PeerRefusal } from '@ztna/identity';
-import { closeReason, closeRefused, closeWith, type DirectPaths } from '@ztna/link';
-import type { Connection, Endpoint, QuicStream, VirtualPath } from '@ztna/quic';
+import { closeCode, closeReason, closeRefused, closeWith, type DirectPaths } from '@ztna/link';
+import type { CloseInfo, Connection, Endpoint, QuicStream, VirtualPath } from '@ztna/quic';
 import type { Logger } from '@ztna/runtime';
 import type { ConnectionKey, ConnectorInput, PathPolicy } from '@ztna/session';
 import {
@@ -98,7 +98,7 @@ export class InnerSessions {
       return closeWith(connection, wireError('unknown-session', 'the session has its connection already'));
     }
     session.connection = connection;
-    void connection.closed.then((info) => this.#onClosed(session, closeReason(info)));
+    void connection.closed.then((info) => this.#onClosed(session, info));
     input({ type: 'inner-connected', session: session.uid, identity: identity.value });
   };
 
@@ -142,8 +142,10 @@ export class InnerSessions {
     void connection.closed.then(forget);
   }
 
-  #onClosed(session: InnerSession, reason: string): void {
+  #onClosed(session: InnerSession, info: CloseInfo): void {
     if (this.#byUid.get(session.uid) !== session) return;
-    this.#options.input({ type: 'inner-lost', session: session.uid, reason });
+    const code = closeCode(info);
+    const lost = { session: session.uid, reason: closeReason(info), ...(code && { code }) };
+    this.#options.input({ type: 'inner-lost', ...lost });
   }
 }

@@ -22,7 +22,7 @@ export function closeRefused(connection: Closable, refusal: PeerRefusal): void {
 
 /** What a peer is told of its certificate. */
 export function refusedError(refusal: PeerRefusal): WireError {
-  return wireError(codeOf(refusal), `certificate refused: ${refusal.code}`);
+  return wireError(refusedCode(refusal), `certificate refused: ${refusal.code}`);
 }
 
 /** The number of an error as the code of a close or reset. */
@@ -38,11 +38,18 @@ export function closeReason({ kind, code, reason }: CloseInfo): string {
 }
 
 /** The error with which the peer closed; undefined when it ended in another way. */
-export function peerCode({ kind, code }: CloseInfo): WireErrorCode | undefined {
-  return kind === 'peer' && code ? wireErrorCode(code) : undefined;
+export function peerCode(info: CloseInfo): WireErrorCode | undefined {
+  return info.kind === 'peer' ? closeCode(info) : undefined;
 }
 
-function codeOf({ code }: PeerRefusal): WireErrorCode {
+/** The error with which either side closed; undefined when none did, or without a word. */
+export function closeCode({ kind, code }: CloseInfo): WireErrorCode | undefined {
+  const isApplication = kind === 'peer' || kind === 'local';
+  return isApplication && code ? wireErrorCode(code) : undefined;
+}
+
+/** The code of what it is told. */
+export function refusedCode({ code }: PeerRefusal): WireErrorCode {
   if (code === 'revoked') return 'revoked';
   return code === 'foreign-tenant' ? 'wrong-tenant' : 'not-authorized';
 }

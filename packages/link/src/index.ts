@@ -1,6 +1,15 @@
 export { bindEndpoint } from './bind.ts';
 export { coreClock } from './clock.ts';
-export { closeReason, closeRefused, closeWith, numberOf, peerCode, refusedError } from './close.ts';
+export {
+  closeCode,
+  closeReason,
+  closeRefused,
+  closeWith,
+  numberOf,
+  peerCode,
+  refusedCode,
+  refusedError,
+} from './close.ts';
 export {
   Component,
   type ComponentFiles,

@@ -16,7 +16,8 @@ const SENTENCES: Readonly<Record<string, string>> = {
   'peer.revoked': 'a peer was revoked: its connection is closed',
   'services.refused': 'the intermediate refuses services of this connector: compare both snapshots',
   'session.closed': 'session closed',
-  'session.lost': 'session lost',
+  'session.ended': 'session ended: a side closed it',
+  'session.lost': 'session lost: its connection broke',
   'session.up': 'session open, at first relayed',
 };
 

@@ -1,11 +1,13 @@
 import { type PeerRefusal, refusalError } from '@ztna/identity';
 import {
+  closeCode,
   closeReason,
   closeRefused,
   closeWith,
   type DirectPaths,
   instant,
   type PathStatus,
+  refusedCode,
   rounded,
   type SessionStatus,
   ticketName,
@@ -20,6 +22,7 @@ import {
   type SessionUid,
   type SpiffeId,
   type WireError,
+  type WireErrorCode,
 } from '@ztna/wire';
 
 type OpenInner = Extract<AgentOutput, { type: 'open-inner' }>;
@@ -133,7 +136,7 @@ export class InnerSessions {
   #onConnected(session: InnerSession, connection: Connection): void {
     if (this.#sessions.get(session.uid) !== session) return connection.close();
     session.connection = connection;
-    void connection.closed.then((info) => this.#onLost(session, closeReason(info)));
+    void connection.closed.then((info) => this.#onLost(session, closeReason(info), closeCode(info)));
     const judged = this.#deps.identify(connection.peerChain);
     if (judged.ok) {
       return this.#deps.input({ type: 'inner-connected', session: session.uid, identity: judged.value });
@@ -143,13 +146,13 @@ export class InnerSessions {
 
   #refuse(session: InnerSession, refusal: PeerRefusal): void {
     if (session.connection) closeRefused(session.connection, refusal);
-    this.#onLost(session, refusalError(refusal).message);
+    this.#onLost(session, refusalError(refusal).message, refusedCode(refusal));
   }
 
-  #onLost(session: InnerSession, reason: string): void {
+  #onLost(session: InnerSession, reason: string, code?: WireErrorCode): void {
     if (this.#sessions.get(session.uid) !== session) return;
     // The core answers with `close-inner`, which cleans up.
-    this.#deps.input({ type: 'inner-lost', session: session.uid, reason });
+    this.#deps.input({ type: 'inner-lost', session: session.uid, reason, ...(code && { code }) });
   }
 }
 

@@ -57,7 +57,7 @@ export class AgentCore implements Core<AgentInput, AgentOutput> {
       case 'inner-connected':
         return onInnerConnected(state, input.session, input.identity, now);
       case 'inner-lost':
-        return onInnerLost(state, input.session, input.reason, now);
+        return onInnerLost(state, input, now);
       case 'direct':
         return onDirect(state, input.session, input.inUse, now);
       case 'flow-requested': {

@@ -6,6 +6,7 @@ import type {
   SubjectName,
   TransportProtocol,
   WireError,
+  WireErrorCode,
 } from '@ztna/wire';
 import { type BackoffConfig, DEFAULT_BACKOFF } from '../backoff.ts';
 import type { VerifyGrant } from '../grant.ts';
@@ -21,8 +22,13 @@ export type AgentInput =
   | { readonly type: 'snapshot'; readonly snapshot: AgentSnapshot }
   /** The inner handshake completed; the core answers with `accept-inner` or `close-inner`. */
   | { readonly type: 'inner-connected'; readonly session: SessionUid; readonly identity: PeerIdentity }
-  /** The inner connection failed to open or ended (idle timeout, reset, close by the connector). */
-  | { readonly type: 'inner-lost'; readonly session: SessionUid; readonly reason: string }
+  /** The inner connection failed to open or ended (idle timeout, reset, close): `code` when a side closed it with one. */
+  | {
+      readonly type: 'inner-lost';
+      readonly session: SessionUid;
+      readonly reason: string;
+      readonly code?: WireErrorCode;
+    }
   /** Whether the session uses a direct path now; not until told. */
   | { readonly type: 'direct'; readonly session: SessionUid; readonly inUse: boolean }
   | {

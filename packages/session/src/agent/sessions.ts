@@ -14,6 +14,7 @@ import type { ConnectionKey, PeerIdentity } from '../types.ts';
 import { attach, cancelAttach } from './attach.ts';
 import { tellPathPolicy } from './direct.ts';
 import { mayServe, onServiceFailed, serveAll, watchIdle } from './flows.ts';
+import type { AgentInput } from './io.ts';
 import type { AgentRequest, AgentSession, AgentState } from './state.ts';
 
 /** An offer that answers OpenSession: checked against this side's own snapshot before anything is dialled. */
@@ -120,10 +121,14 @@ export function onInnerConnected(state: AgentState, uid: SessionUid, identity: P
   serveAll(state, now);
 }
 
-export function onInnerLost(state: AgentState, uid: SessionUid, reason: string, now: number) {
+export function onInnerLost(
+  state: AgentState,
+  { session: uid, reason, code }: Extract<AgentInput, { type: 'inner-lost' }>,
+  now: number,
+) {
   const session = state.sessions.get(uid);
   if (!session) return;
-  state.event('info', 'session.lost', { session: uid, connector: session.connector, reason });
+  tellEnd(state, session, reason, session.up ? code : undefined);
   endSession(state, session, wireError('no-connector', `the connector was lost: ${reason}`), now, {
     avoid: true,
     innerGone: true,
@@ -139,6 +144,7 @@ export function endSession(
   how: { readonly avoid?: boolean; readonly innerGone?: boolean; readonly told?: boolean } = {},
 ) {
   const { uid } = session;
+  if (session.up && !how.innerGone) tellEnd(state, session, error.message, error.code);
   state.sessions.delete(uid);
   for (const timer of ['inner', 'attach', 'renew', 'expiry', 'idle']) state.timers.cancel(`${timer}:${uid}`);
   for (const flow of session.flows.keys()) state.sessionOfFlow.delete(flow);
@@ -155,6 +161,13 @@ export function endSession(
     });
   }
   serveAll(state, now);
+}
+
+/** Once for each session: it ended by the word of a side, which is `code`, or was lost. */
+function tellEnd(state: AgentState, session: AgentSession, reason: string, code?: WireError['code']) {
+  const { uid, connector } = session;
+  if (code === undefined) return state.event('info', 'session.lost', { session: uid, connector, reason });
+  state.event('info', 'session.ended', { session: uid, connector, code, reason });
 }
 
 /** A grant for a session that exists: by GrantUpdate, or with an attachment. */

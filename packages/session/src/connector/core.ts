@@ -54,7 +54,7 @@ export class ConnectorCore implements Core<ConnectorInput, ConnectorOutput> {
       case 'inner-connected':
         return onInnerConnected(state, input.session, input.identity, now);
       case 'inner-lost':
-        return onInnerLost(state, input.session, input.reason, now);
+        return onInnerLost(state, input, now);
       case 'direct':
         return onDirect(state, input.session, input.inUse, now);
       case 'flow-opened': {

@@ -25,7 +25,13 @@ export type ConnectorInput =
   | { readonly type: 'withdrawn'; readonly services: ReadonlySet<ServiceName> }
   /** An inner handshake completed on the virtual path of `session`; answered by `accept-inner` or `close-inner`. */
   | { readonly type: 'inner-connected'; readonly session: SessionUid; readonly identity: PeerIdentity }
-  | { readonly type: 'inner-lost'; readonly session: SessionUid; readonly reason: string }
+  /** The inner connection ended: `code` when a side closed it with one. */
+  | {
+      readonly type: 'inner-lost';
+      readonly session: SessionUid;
+      readonly reason: string;
+      readonly code?: WireErrorCode;
+    }
   /** Whether the session uses a direct path now; not until told. */
   | { readonly type: 'direct'; readonly session: SessionUid; readonly inUse: boolean }
   /** FlowOpen was read from a new stream of the session's inner connection. */

@@ -13,6 +13,7 @@ import { isFresh, isIssuer, isRevoked } from '../snapshot.ts';
 import type { ConnectionKey, PeerIdentity } from '../types.ts';
 import { tellPathPolicy } from './direct.ts';
 import { endFlows, reviewFlows } from './flows.ts';
+import type { ConnectorInput } from './io.ts';
 import { permits } from './permits.ts';
 import { type ConnectorSession, type ConnectorState, EXPIRED } from './state.ts';
 
@@ -74,11 +75,16 @@ export function onInnerConnected(
   state.event('info', 'session.up', { session: uid, agent: session.agent });
 }
 
-export function onInnerLost(state: ConnectorState, uid: SessionUid, reason: string, now: number) {
+export function onInnerLost(
+  state: ConnectorState,
+  { session: uid, reason, code }: Extract<ConnectorInput, { type: 'inner-lost' }>,
+  now: number,
+) {
   const session = state.sessions.get(uid);
   if (!session) return;
-  state.event('info', 'session.lost', { session: uid, agent: session.agent, reason });
-  endSession(state, session, wireError('going-away', `the inner connection ended: ${reason}`), now);
+  tellEnd(state, session, reason, session.up ? code : undefined);
+  const error = wireError('going-away', `the inner connection ended: ${reason}`);
+  endSession(state, session, error, now, { innerGone: true });
 }
 
 /** GrantUpdate: more or fewer services, more time; flows that it no longer covers are cut. */
@@ -107,7 +113,9 @@ export function onCloseSession(
   const session = state.sessions.get(close.sessionUid);
   if (session?.path?.connection !== connection)
     return state.count('message_ignored', 'close-unknown-session');
-  endSession(state, session, close.reason ?? wireError('going-away', 'closed by the agent'), now, true);
+  endSession(state, session, close.reason ?? wireError('going-away', 'closed by the agent'), now, {
+    told: true,
+  });
 }
 
 /** Ends a session: its flows, inner connection and path; tells the intermediate unless it said so. */
@@ -116,17 +124,25 @@ export function endSession(
   session: ConnectorSession,
   error: WireError,
   now: number,
-  told = false,
+  how: { readonly innerGone?: boolean; readonly told?: boolean } = {},
 ) {
   const { uid, path } = session;
+  if (session.up && !how.innerGone) tellEnd(state, session, error.message, error.code);
   if (state.sessions.delete(uid)) state.places.leave(session);
   for (const timer of ['inner', 'expiry']) state.timers.cancel(`${timer}:${uid}`);
   endFlows(state, session, error, now);
   state.outbox.push({ type: 'close-inner', session: uid, error });
   state.count('session_ended', error.code);
-  if (told || !path || !state.isConnected(path.connection)) return;
+  if (how.told || !path || !state.isConnected(path.connection)) return;
   const message = { type: 'closeSession', sessionUid: uid, reason: error } as const;
   state.outbox.push({ type: 'send', connection: path.connection, message });
+}
+
+/** Once for each session: it ended by the word of a side, which is `code`, or was lost. */
+function tellEnd(state: ConnectorState, session: ConnectorSession, reason: string, code?: WireError['code']) {
+  const { uid, agent } = session;
+  if (code === undefined) return state.event('info', 'session.lost', { session: uid, agent, reason });
+  state.event('info', 'session.ended', { session: uid, agent, code, reason });
 }
 
 /** A new snapshot is in force: sessions and flows that it no longer allows end now. */
