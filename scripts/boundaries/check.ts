@@ -2,7 +2,15 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { dirname, join, normalize } from 'node:path';
-import { commandTable, coreFolders, corePackages, longFile, longFileReason, type Rule } from './rules.ts';
+import {
+  commandTable,
+  coreFolders,
+  corePackages,
+  importOrder,
+  longFile,
+  longFileReason,
+  type Rule,
+} from './rules.ts';
 import { type Finding, type Import, readSource, type Source } from './source.ts';
 
 export interface Violation {
@@ -105,7 +113,14 @@ function layerRule(
   }
   if (place.core !== undefined && (isBuiltin(specifier) || (target && !corePackages.has(target))))
     return 'sans-io';
-  return undefined;
+  return target && isAbove(root, place, target) ? 'order' : undefined;
+}
+
+/** Whether `target` is a package that stands not below this place, or one of them has no place in the order. */
+function isAbove(root: string, place: Place, target: string): boolean {
+  if (place.isTest || target === place.name || !existsSync(join(root, 'packages', target))) return false;
+  const below = importOrder[place.kind === 'app' ? 'apps' : place.name];
+  return below?.includes(target) !== true;
 }
 
 function checkNative(file: string, place: Place, source: Source): Violation[] {

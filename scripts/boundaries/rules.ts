@@ -9,6 +9,8 @@ export const rules = {
     'Protocol cores import no node:* and no package that does I/O: they are simulated in virtual time.',
   'sans-io-globals':
     'Protocol cores use no clock, timer, randomness, process or console: these come in as arguments, so that a simulation repeats exactly.',
+  order:
+    'A package imports only those that the order (importOrder in scripts/boundaries/rules.ts) puts below it: what is below must not know what is above, and cycles hide who depends on whom.',
   declared:
     'A package imports only what its own package.json declares: otherwise it works by accident of hoisting.',
   'by-name':
@@ -19,6 +21,24 @@ export const rules = {
 } as const;
 
 export type Rule = keyof typeof rules;
+
+/**
+ * The order of the packages, from the bottom up: what each of them may import of ours, tests aside. Names stand only
+ * below their own line. A new dependency is a decision: it is made here, then declared in the package's `package.json`.
+ */
+export const importOrder: Readonly<Record<string, readonly string[]>> = {
+  wire: [],
+  policy: ['wire'],
+  session: ['policy', 'wire'],
+  identity: ['policy', 'wire'],
+  runtime: [],
+  quic: [],
+  portmap: ['runtime', 'wire'],
+  link: ['portmap', 'quic', 'runtime', 'identity', 'session', 'policy', 'wire'],
+  apps: ['link', 'quic', 'runtime', 'identity', 'session', 'policy', 'wire'],
+  // For tests alone.
+  sim: [],
+};
 
 /** Packages whose non-test code is sans-IO. They may import each other. */
 export const corePackages: ReadonlySet<string> = new Set(['wire', 'policy', 'session', 'sim']);

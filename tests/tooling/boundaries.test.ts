@@ -1,9 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { checkBoundaries } from '../../scripts/boundaries/check.ts';
-import { type Rule, rules } from '../../scripts/boundaries/rules.ts';
+import { importOrder, type Rule, rules } from '../../scripts/boundaries/rules.ts';
 
 let root: string;
 
@@ -23,14 +23,17 @@ const workspace = {
   'apps/cli': ['@ztna/agent'],
   'apps/connector': [],
   'packages/wire': ['@bufbuild/protobuf', '@ztna/quic', '@ztna/policy', '@ztna/agent'],
-  'packages/policy': [],
+  'packages/policy': ['@ztna/wire'],
   'packages/quic': ['@ztna/quic-napi'],
-  'packages/portmap': ['@ztna/quic'],
+  'packages/portmap': ['@ztna/quic', '@ztna/runtime'],
+  'packages/runtime': [],
+  'packages/newcomer': ['@ztna/wire'],
 };
 
 const core = 'packages/wire/src/a.ts';
 const partOfPackage = 'packages/portmap/src/core/a.ts';
 const shell = 'packages/quic/src/a.ts';
+const portmap = 'packages/portmap/src/a.ts';
 const agent = 'apps/agent/src/a.ts';
 const table = 'apps/cli/src/commands.ts';
 const long = '// line\n'.repeat(501);
@@ -65,6 +68,12 @@ const planted: [Rule, file: string, text: string][] = [
   ['sans-io-globals', core, `console.log(1);`],
   ['sans-io-globals', core, `globalThis.setTimeout(() => {}, 1);`],
   ['sans-io-globals', core, `export const taken = { process };`],
+  ['order', core, `import { allow } from '@ztna/policy';`],
+  ['order', core, `import type { Policy } from '@ztna/policy/document';`],
+  ['order', portmap, `export * from '@ztna/quic';`],
+  ['order', portmap, `const load = () => import('@ztna/quic');`],
+  ['order', 'packages/newcomer/src/a.ts', `import { frame } from '@ztna/wire';`],
+  ['order', agent, `import { newcomer } from '@ztna/newcomer';`],
   ['declared', agent, `import { policy } from '@ztna/policy';`],
   ['declared', shell, `import pino from 'pino';`],
   ['declared', core, `import { test } from 'vitest';`],
@@ -92,7 +101,13 @@ const allowed: [why: string, file: string, text: string][] = [
   ['the table of commands may import apps', table, `const run = () => import('@ztna/agent');`],
   ['the same by path', table, `const run = () => import('../../agent/src/run.ts');`],
   ['packages/quic may load the addon', shell, `import native from '@ztna/quic-napi';`],
-  ['a core may import a core', core, `import { allow } from '@ztna/policy';`],
+  ['a core may import a core below it', 'packages/policy/src/a.ts', `import { frame } from '@ztna/wire';`],
+  [
+    'the shell of portmap takes its clock from runtime',
+    portmap,
+    `import type { Clock } from '@ztna/runtime';`,
+  ],
+  ['a test may import what is above', 'packages/portmap/src/a.test.ts', `import { E } from '@ztna/quic';`],
   [
     'the shell beside a core does I/O',
     'packages/portmap/src/shell/a.ts',
@@ -114,6 +129,17 @@ test.each(allowed)('allowed: %s', (_why, file, text) => {
   write(file, text);
 
   expect(checkBoundaries(root)).toEqual([]);
+});
+
+test('every package has its place in the order, and imports only those before it', () => {
+  const places = Object.keys(importOrder);
+  expect(places.filter((place) => place !== 'apps').sort()).toEqual(
+    readdirSync(join(import.meta.dirname, '../../packages')).sort(),
+  );
+  for (const [index, place] of places.entries()) {
+    const below = importOrder[place] ?? [];
+    expect(places.slice(0, index), place).toEqual(expect.arrayContaining([...below]));
+  }
 });
 
 test('an empty checkout is an error, not a pass', () => {
