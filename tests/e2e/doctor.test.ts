@@ -55,6 +55,7 @@ test('beside an agent that runs, its ports count as its own and its connections 
   const { child } = await ztna.ready('forward', '--config', config, 'web');
   const peers = 2; // and the connector
   await expect.poll(() => stack.intermediate.stats().peers, { timeout: 20_000 }).toBe(peers);
+  const before = stack.logs.entries.length;
   const { code, checks } = await doctor(config);
   expect(code).toBe(0);
   expect(checks.find(({ check }) => check === 'listen')?.message).toMatch(
@@ -63,6 +64,8 @@ test('beside an agent that runs, its ports count as its own and its connections 
   expect(checks.find(({ check }) => check === 'clock')?.facts).toBeDefined();
   expect(checks.find(({ check }) => check === 'port-mapping')?.message).toMatch('bound to loopback');
   await expect.poll(() => stack.intermediate.stats().peers, { timeout: 10_000 }).toBe(peers);
+  const gone = () => stack.logs.entries.slice(before).filter(({ event }) => event === 'peer.gone');
+  await expect.poll(gone).toMatchObject([{ level: 'info', reason: 'peer: goodbye: it was a check' }]);
   child.kill('SIGTERM');
   await once(child, 'exit');
 });

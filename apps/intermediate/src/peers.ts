@@ -18,12 +18,17 @@ export interface PeersOptions {
   readonly log: Logger;
 }
 
+/** Longest reason of a peer's that is logged, in characters. */
+const MAX_REASON = 200;
+
 interface Peer {
   readonly key: ConnectionKey;
   readonly identity: PeerIdentity;
   readonly connection: Connection;
   control: ControlStream | undefined;
   ending: boolean;
+  /** What it gave as reason in its Goodbye. */
+  goodbye: string | undefined;
 }
 
 /** The connections that arrive: verifies who they are, joins their control streams to the core. */
@@ -49,7 +54,10 @@ export class Peers {
       return closeRefused(connection, identity.error);
     }
     const key = ++this.#lastKey as ConnectionKey;
-    const peer: Peer = { key, identity: identity.value, connection, control: undefined, ending: false };
+    const peer: Peer = {
+      ...{ key, identity: identity.value, connection },
+      ...{ control: undefined, ending: false, goodbye: undefined },
+    };
     this.#peers.set(key, peer);
     log.debug(
       { event: 'peer.connected', peer: key, id: peer.identity.id, remoteAddress: connection.remoteAddress },
@@ -112,15 +120,20 @@ export class Peers {
       return;
     }
     peer.control = new ControlStream(stream, {
-      onMessage: (message) => input({ type: 'message', peer: key, message }),
+      onMessage: (message) => {
+        if (message.type === 'goodbye') peer.goodbye = message.reason.slice(0, MAX_REASON);
+        input({ type: 'message', peer: key, message });
+      },
       onMalformed: (reason, fatal) => input({ type: 'malformed', peer: key, reason, fatal }),
       onEnd: () => connection.close(),
     });
   }
 
-  #onGone(peer: Peer, reason: string): void {
+  #onGone(peer: Peer, closed: string): void {
     const { input, log } = this.#options;
     this.#peers.delete(peer.key);
+    // After a Goodbye either side may be the first to close.
+    const reason = peer.goodbye === undefined ? closed : `peer: goodbye: ${peer.goodbye}`;
     log.info({ event: 'peer.gone', id: peer.identity.id, reason }, 'a peer is gone');
     input({ type: 'peer-gone', peer: peer.key, reason });
   }

@@ -1,7 +1,17 @@
 import { type ControlMessage, type RelayId, type SessionUid, type WireError, wireError } from '@ztna/wire';
 import { describe, expect, it } from 'vitest';
 import { connectorId, identityOf, service } from '../../test/simulation/names.ts';
-import { LOCAL, makePlane, NOW, outputs, PEER_HELLO, RELAY, relayId, WEB } from '../../test/testing.ts';
+import {
+  allOutputs,
+  LOCAL,
+  makePlane,
+  NOW,
+  outputs,
+  PEER_HELLO,
+  RELAY,
+  relayId,
+  WEB,
+} from '../../test/testing.ts';
 import { RELAY_ID_QUARANTINE_MS } from '../relay-ids.ts';
 import type { ConnectionKey } from '../types.ts';
 import { IntermediateCore } from './core.ts';
@@ -100,6 +110,18 @@ describe('IntermediateCore', () => {
       'close-peer',
     ]);
     expect(core.stats()).toMatchObject({ sessions: 0, peers: 1 });
+  });
+
+  it.each([
+    ['a Goodbye is an orderly end', { type: 'goodbye', reason: 'it was a check' }, 'going-away'],
+    ['a request is against the protocol', request(1), 'protocol'],
+  ] as const)('before Hello %s', (_, message, code) => {
+    const { core } = arrange();
+    core.handleInput({ type: 'peer-connected', peer: LATER, identity: identityOf('agent', 'phone') }, NOW);
+    core.handleInput(from(LATER, message), NOW);
+    const all = allOutputs(core);
+    expect(all).toContainEqual({ type: 'count', metric: 'peer_closed', cause: code });
+    expect(all.at(-1)).toMatchObject({ type: 'close-peer', peer: LATER, error: { code } });
   });
 
   it.each([

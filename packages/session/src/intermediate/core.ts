@@ -108,6 +108,7 @@ export class IntermediateCore implements Core<IntermediateInput, IntermediateOut
   #onMessage(peer: Peer, message: ControlMessage, now: number) {
     const state = this.#state;
     const { role } = peer.identity;
+    if (message.type === 'goodbye') return onGoodbye(state, peer, now);
     if (!peer.hello && message.type !== 'hello') {
       return closePeer(state, peer, wireError('protocol', 'the first message must be Hello'), now);
     }
@@ -119,7 +120,6 @@ export class IntermediateCore implements Core<IntermediateInput, IntermediateOut
         message.reason ?? wireError('going-away', 'closed by the peer'),
         now,
       );
-    if (message.type === 'goodbye') return onGoodbye(state, peer, now);
     if (message.type === 'error') return state.count('peer_error', message.error.code);
     if (message.type === 'hello' && !peer.hello) return onHello(state, peer, message, now);
     if (role === 'agent') {
