@@ -1,9 +1,10 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
-import { keyThumbprintFromBytes, parseSpiffeId, spiffeParts, ZtnaError } from '@ztna/wire';
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { keyThumbprintFromBytes, parseSpiffeId, type Role, spiffeParts, ZtnaError } from '@ztna/wire';
 import { keyThumbprint, readCertificate } from './certificate.ts';
 import { readText } from './files.ts';
 import { importPrivateKey } from './keys/pkcs8.ts';
 import type { PeerIdentity } from './verify/peer.ts';
+import type { PeerRefusal } from './verify/refusal.ts';
 import { derOfPem, readTrustBundle, splitPem, type TrustBundle } from './verify/trust.ts';
 
 /** The component's own identity, as its files say. */
@@ -41,10 +42,7 @@ export function loadIdentity(files: {
   const key = loadKey(files.privateKeyFile, files.passphrase);
   const spki = createPublicKey(key).export({ type: 'spki', format: 'der' });
   if (!spki.equals(leaf.spki)) {
-    throw identityError(
-      files.privateKeyFile,
-      `the key is not that of the certificate ${files.certificateFile}`,
-    );
+    throw foreignKey(files, { has: thumbprintOf(spki), expected: thumbprintOf(leaf.spki) });
   }
   const thumbprint = keyThumbprintFromBytes(keyThumbprint(leaf));
   if (!thumbprint.ok) throw new TypeError(thumbprint.error.detail);
@@ -80,6 +78,58 @@ export function loadKey(file: string, passphrase?: string, remedy: string = NO_P
     if (passphrase === undefined) throw identityError(file, 'the key needs a passphrase', { remedy });
     throw identityError(file, 'the passphrase does not open the key', { cause, remedy });
   }
+}
+
+/**
+ * What is wrong with a component's own certificate, by what `verifyPeer` says of it, and what to do about it:
+ * names the files, what was expected, and the command that shows it.
+ */
+export function explainOwn(
+  { code, detail }: PeerRefusal,
+  { certificateFile, bundleFile, role }: { certificateFile: string; bundleFile: string; role: Role },
+): { readonly happened: string; readonly remedy: string } {
+  const site = role === 'connector' ? ' --site SITE' : '';
+  const issue = `\`ztna pki issue --role ${role}${site} --name NAME --out DIR --force\``;
+  const show = (file: string) => `\`ztna pki show ${file}\``;
+  if (code === 'untrusted' || code === 'chain-order') {
+    return {
+      happened: `${certificateFile} does not lead to a root of ${bundleFile} (${detail})`,
+      remedy: `take certificate, key and trust.pem from one folder of ${issue}; ${show(bundleFile)} shows the root here, whose fingerprint must be that of the trust.pem beside the certificate`,
+    };
+  }
+  const happened = `${certificateFile}: ${detail}`;
+  if (code === 'not-yet-valid')
+    return {
+      happened,
+      remedy: `set the clock of this machine; ${show(certificateFile)} says from when it holds`,
+    };
+  if (code === 'expired')
+    return {
+      happened,
+      remedy: `issue a new one: ${issue}; ${show(certificateFile)} says until when it holds`,
+    };
+  return {
+    happened,
+    remedy: `issue a certificate with ${issue}; ${show(certificateFile)} says what this one is`,
+  };
+}
+
+function foreignKey(
+  { certificateFile, privateKeyFile }: { certificateFile: string; privateKeyFile: string },
+  { has, expected }: { has: string; expected: string },
+): ZtnaError {
+  return identityError(
+    privateKeyFile,
+    `the key is not that of the certificate ${certificateFile}: that is for key ${expected}, and this is ${has}`,
+    {
+      remedy: `name the key.pem that was made with it, or issue both anew; \`ztna pki show ${certificateFile}\` shows for which key the certificate is`,
+    },
+  );
+}
+
+/** As `ztna pki show` has it. */
+function thumbprintOf(spki: Uint8Array): string {
+  return createHash('sha256').update(spki).digest('hex');
 }
 
 function identityError(

@@ -1,4 +1,5 @@
 import {
+  explainOwn,
   type LocalIdentity,
   loadIdentity,
   loadSnapshot,
@@ -149,7 +150,13 @@ function load<R extends ComponentRole>(role: R, files: ComponentFiles, nowMs: nu
   const trust = loadTrustBundle(files.trust.bundleFile);
   const { trustDomain, tenant } = identity;
   const own = verifyPeer(identity.chain, nowMs, { trust, trustDomain, tenant, roles: [role], revoked: [] });
-  if (!own.ok) throw unusable(`${files.identity.certificateFile}: ${own.error.detail}`);
+  if (!own.ok) {
+    const { certificateFile } = files.identity;
+    const { happened, remedy } = explainOwn(own.error, {
+      ...{ certificateFile, bundleFile: files.trust.bundleFile, role },
+    });
+    throw unusable(happened, remedy);
+  }
   const { snapshotFile: file, stateDir } = files;
   const { snapshot, refused } = loadSnapshot({ file, stateDir, trust, audience: identity.id }, nowMs);
   return { identity, trust, snapshot: snapshot as RoleSnapshot<R>, refused };

@@ -27,6 +27,7 @@ export type { PortMappingStatus } from './direct/port-mapping.ts';
 export { SecondObserver, type SecondObserverOptions } from './direct/second-observer.ts';
 export { endOrderly } from './end.ts';
 export { warnOfExposedKeys } from './exposed-keys.ts';
+export { handshakeFailed } from './handshake.ts';
 export { type LimitedLog, limitLog } from './limited-log.ts';
 export { localInfo, SOFTWARE_VERSION } from './local-info.ts';
 export { gaugePaths, observeCore, shared } from './metrics.ts';

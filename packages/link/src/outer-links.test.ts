@@ -79,6 +79,30 @@ it.each<[string, ControlMessage, object]>([
   await expect.poll(() => heard.at(-1)).toEqual({ type: 'outer-lost', connection: 1, ...how });
 });
 
+it('remembers that an intermediate does not trust this side, until one lets it in', async () => {
+  const connections: FakeConnection[] = [];
+  const links = linksOver(connections, []);
+  const connect = async (key: number) => {
+    links.carryOut({ type: 'connect', connection: key as ConnectionKey, to });
+    await expect.poll(() => connections[key - 1]?.onEvent).toBeTypeOf('function');
+    return connections[key - 1];
+  };
+  const reason =
+    'aborted by peer: the cryptographic handshake failed: error 48: invalid peer certificate: UnknownIssuer';
+  (await connect(1))?.end({ kind: 'tls', reason });
+  const rejection = () => links.rejection('relay1');
+  const told = {
+    code: 'handshake-failed',
+    message: expect.stringMatching(/^the intermediate does not trust/),
+  };
+  await expect.poll(rejection).toMatchObject(told);
+
+  const second = await connect(2);
+  expect(rejection()).toMatchObject(told);
+  second?.saysHello();
+  await expect.poll(rejection).toBeUndefined();
+});
+
 /** As much of a connection as links need. */
 class FakeConnection {
   readonly #closed = Promise.withResolvers<object>();
@@ -123,9 +147,9 @@ class FakeConnection {
     this.onEvent?.({ type: 'observed-address', address } as ConnectionEvent);
   }
 
-  end(): void {
+  end(info: object = { kind: 'timeout', reason: 'timed out' }): void {
     this.isClosed = true;
-    this.#closed.resolve({ kind: 'timeout', reason: 'timed out' });
+    this.#closed.resolve(info);
   }
 }
 

@@ -16,6 +16,7 @@ import { closeReason, closeRefused, closeWith, peerCode } from './close.ts';
 import { connectAny } from './connect-any.ts';
 import { ControlStream } from './control-stream.ts';
 import { endOrderly } from './end.ts';
+import { handshakeFailed } from './handshake.ts';
 import { type Resolver, resolveAll, systemResolver } from './resolve.ts';
 import { ticketName } from './server-name.ts';
 import { type IntermediateStatus, instant, type Problem, rounded } from './status.ts';
@@ -160,17 +161,16 @@ export class OuterLinks {
           { event: 'intermediate.certificate-refused', intermediate: to.name, code, detail },
           'certificate of intermediate refused',
         );
-        this.#rejected.set(to.name, rejected(`its certificate is refused: ${detail}`));
+        this.#rejected.set(to.name, refused(detail));
         return this.#lose(link, `certificate refused: ${code}`);
       }
-      this.#rejected.delete(to.name);
       link.connection = connection;
       this.#open(link, connection, identity.value);
     } catch (error) {
       const isAnswer = error instanceof QuicError && error.code === 'ERR_CONNECT';
       // It was closed meanwhile, and that tells more.
       if (link.connection?.isClosed) return;
-      if (isAnswer) this.#rejected.set(to.name, rejected(error.message));
+      if (isAnswer) this.#rejected.set(to.name, handshakeFailed(error.message));
       else this.#rejected.delete(to.name);
       this.#lose(link, error instanceof Error ? error.message : String(error));
     }
@@ -202,6 +202,9 @@ export class OuterLinks {
     let ended: Ending | undefined;
     void connection.closed.then((info) => {
       const { reason, code } = ended ?? { reason: closeReason(info), code: peerCode(info) };
+      // An intermediate judges the certificate of this side only when the handshake is over here.
+      if (info.kind === 'tls') this.#rejected.set(link.to.name, handshakeFailed(info.reason));
+      else this.#rejected.delete(link.to.name);
       // First it is no longer in use: whoever is told may ask it anew.
       this.#lose(link, reason, code);
       onObserved?.(identity.id, this.#observedElsewhere(link));
@@ -213,6 +216,7 @@ export class OuterLinks {
       onMessage: (message) => {
         link.farewell = endingOf(message);
         if (message.type === 'hello' && link.clockAheadMs === undefined) {
+          this.#rejected.delete(link.to.name);
           link.since = Date.now();
           link.clockAheadMs = message.timeMs - link.since;
         }
@@ -261,11 +265,13 @@ function endingOf(message: ControlMessage): Ending | undefined {
   return { reason: `peer: ${code}: ${why}`, code: code === 'unrecognised' ? undefined : code };
 }
 
-function rejected(why: string): Problem {
+/** Its certificate is of this trust, and yet not that of an intermediate for this component. */
+function refused(detail: string): Problem {
   return {
     code: 'handshake-failed',
-    message: `somebody answers at the address of the intermediate, and no connection comes of it: ${why}`,
-    remedy: 'compare trust bundle and certificates of both sides; look at the log of the intermediate',
+    message: `the certificate of who answers at the address of the intermediate is refused: ${detail}`,
+    remedy:
+      'look at the `identity.certificateFile` of the intermediate with `ztna pki show`, and who answers there',
   };
 }
 

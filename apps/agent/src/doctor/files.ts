@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   checkSnapshot,
+  explainOwn,
   exposedFiles,
   type LocalIdentity,
   loadIdentity,
@@ -73,27 +74,23 @@ function checkCertificate(config: AgentConfig, nowMs: number) {
   } catch (error) {
     return { check: failed('certificate', error, ISSUE), identity, trust };
   }
-  return { check: judge(identity, trust, nowMs), identity, trust };
+  return { check: judge(config, identity, trust, nowMs), identity, trust };
 }
 
-function judge(identity: LocalIdentity, trust: TrustBundle, nowMs: number): Check {
+function judge(config: AgentConfig, identity: LocalIdentity, trust: TrustBundle, nowMs: number): Check {
   const { trustDomain, tenant, chain, id } = identity;
   const own = verifyPeer(chain, nowMs, { trust, trustDomain, tenant, roles: ['agent'], revoked: [] });
   if (!own.ok) {
-    const { code, detail } = own.error;
-    return fail('certificate', { code: `certificate-${code}`, message: detail, remedy: remedyOf(code) });
+    const { certificateFile } = config.identity;
+    const { bundleFile } = config.trust;
+    const { happened, remedy } = explainOwn(own.error, { certificateFile, bundleFile, role: 'agent' });
+    return fail('certificate', { code: `certificate-${own.error.code}`, message: happened, remedy });
   }
   const { notAfterMs } = own.value;
   const facts = { id, notAfter: new Date(notAfterMs).toISOString() };
   const message = `${id}, valid until ${facts.notAfter}`;
   if (notAfterMs - nowMs >= CERTIFICATE_SOON_MS) return ok('certificate', message, facts);
   return warn('certificate', { code: 'certificate-expires', message, remedy: ISSUE }, facts);
-}
-
-function remedyOf(code: string): string {
-  if (code === 'not-yet-valid') return 'set the clock of this machine';
-  if (code === 'untrusted') return 'give certificate and trust bundle of one and the same PKI';
-  return ISSUE;
 }
 
 function snapshotOf(

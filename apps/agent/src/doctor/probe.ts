@@ -6,6 +6,7 @@ import {
   closeReason,
   connectAny,
   endOrderly,
+  handshakeFailed,
   hasRoute,
   localInfo,
   lookUp,
@@ -74,7 +75,7 @@ export async function probe(to: IntermediateEntry, deps: ProbeDeps): Promise<Pro
   } catch (error) {
     if (!(error instanceof QuicError) || error.code === 'ERR_TIMEOUT')
       return failed(await whySilent(routed.map((address) => ({ address }))));
-    return failed(rejected(error.message));
+    return failed(handshakeFailed(error.message));
   }
   const problem = judge(to, connection, deps);
   if (problem) {
@@ -98,7 +99,14 @@ async function connect(
 
 function judge(to: IntermediateEntry, connection: Connection, { verify }: ProbeDeps): Problem | undefined {
   const identity = verify(connection.peerChain);
-  if (!identity.ok) return rejected(`its certificate is refused: ${identity.error.detail}`);
+  if (!identity.ok) {
+    const { detail } = identity.error;
+    return {
+      code: 'handshake-failed',
+      message: `its certificate is refused: ${detail}`,
+      remedy: 'look at the `identity.certificateFile` of the intermediate with `ztna pki show`',
+    };
+  }
   if (identity.value.id === to.id) return undefined;
   return {
     code: 'wrong-identity',
@@ -151,20 +159,13 @@ async function talk(
 }
 
 function turnedAway(info: CloseInfo): Problem {
+  if (info.kind === 'tls') return handshakeFailed(info.reason);
   const code = peerCode(info);
   return refusedWith(code ?? 'handshake-failed', (code && info.reason) || closeReason(info));
 }
 
 function refusedWith(code: string, why: string): Problem {
   return { code, message: `it refuses this agent: ${why}`, remedy: refusalRemedy(code) };
-}
-
-function rejected(why: string): Problem {
-  return {
-    code: 'handshake-failed',
-    message: `somebody answers, and no connection comes of it: ${why}`,
-    remedy: 'compare trust bundle and certificates of both sides; look at the log of the intermediate',
-  };
 }
 
 /** IP addresses of this machine. */
