@@ -2,6 +2,7 @@ import { planForwards, startForwards } from '@ztna/agent';
 import { expect, test } from 'vitest';
 import { dial, endOf, readExactly } from './support/net.ts';
 import { startStack } from './support/stack.ts';
+import { Wire } from './support/wire.ts';
 
 const listen = { host: '127.0.0.1', port: 0 };
 
@@ -61,6 +62,27 @@ test('an agent that starts before its intermediate says so once and connects whe
   expect(said()).toHaveLength(1);
   await expect.poll(async () => (await agent.status()).healthy, { timeout: 5_000 }).toBe(true);
 });
+
+test('a connection in a session whose intermediate fell silent is told that, not that the connector is silent', async () => {
+  await using stack = await startStack();
+  using wire = await Wire.to(stack.intermediate.listen);
+  stack.publish({ intermediates: [{ name: 'relay', addresses: [wire.address] }] });
+  const agent = await stack.startAgent({ openTimeoutMs: 12_000 });
+  const plans = planForwards({ service: 'echo', port: 7, listen }, agent.services(), 'tcp');
+  const { open } = startForwards(agent, plans, 'test');
+  const socket = await dial(open[0]?.listen ?? '');
+  socket.write('before');
+  expect((await readExactly(socket, 6)).toString()).toBe('before');
+
+  wire.isDark = true;
+  socket.on('error', () => {}); // at the end of its agent
+  await endOf(await dial(open[0]?.listen ?? ''));
+
+  const told = () => stack.logs.entries.find(({ event }) => event === 'flow.failed');
+  await expect
+    .poll(told)
+    .toMatchObject({ code: 'udp-blocked', reason: expect.stringContaining('no answer over UDP') });
+}, 60_000);
 
 test('flows of a connector that went away are reset, and new ones are served when it is back', async () => {
   await using stack = await startStack();

@@ -31,7 +31,7 @@ import {
   type PathVerdict,
   type PeerIdentity,
 } from '@ztna/session';
-import type { AgentService } from '@ztna/wire';
+import { type AgentService, fromWireError } from '@ztna/wire';
 import type { Flow } from './flows/flow.ts';
 import { FlowTable } from './flows/flow-table.ts';
 import { InnerSessions } from './flows/inner.ts';
@@ -156,6 +156,10 @@ class RunningAgent implements Agent {
     this.#flows = new FlowTable({
       ...{ input, maxFlows: config.limits.flows, resultTimeoutMs: config.openTimeoutMs },
       connection: (session) => this.#inner.connection(session),
+      whyUnanswered: (flow, target) => {
+        const why = this.#core.whyUnanswered(flow);
+        return why && this.#explain(fromWireError(why), target);
+      },
       onRefused: (code) => this.observer.add('flow_failed', code),
     });
     const { verifyGrant } = this.#component;
@@ -197,7 +201,7 @@ class RunningAgent implements Agent {
     try {
       return await this.#flows.open(target, signal);
     } catch (error) {
-      throw this.#links.usable ? error : explainFlowError(error, target, this.observer.problem);
+      throw this.#explain(error, target);
     }
   }
 
@@ -288,6 +292,11 @@ class RunningAgent implements Agent {
       default:
         output satisfies never;
     }
+  }
+
+  /** An error of a flow, by the problem that there is with the intermediates. */
+  #explain(error: unknown, target: Target): unknown {
+    return this.#links.usable ? error : explainFlowError(error, target, this.observer.problem);
   }
 
   #openInner(output: Extract<AgentOutput, { type: 'open-inner' }>): void {

@@ -115,6 +115,11 @@ export class OuterLink {
     return !this.#active && usable.length > 0 && usable.every(({ id }) => this.#refusedBy.has(id));
   }
 
+  /** An intermediate that has let this peer in answers, as far as is known. */
+  get isAnswered(): boolean {
+    return this.#active?.stalled === false;
+  }
+
   /** When the next attempt begins, while there is neither a connection nor an attempt. */
   get nextAttemptAt(): number | undefined {
     return this.#active || this.#attempts.size > 0 ? undefined : this.#nextAt;

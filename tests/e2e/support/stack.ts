@@ -88,6 +88,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const parts = starting.use(new Parts(configs, logs));
   await parts.startIntermediate();
   await parts.startConnector();
+  // Else the first flow may have to wait for it, which is a warning.
+  await parts.connector?.registered;
   const stack = starting.move();
   const agentConfig = (more: object = {}) => ({
     ...{ ...identities.agent.files, listen: '127.0.0.1:0' },

@@ -14,6 +14,8 @@ export interface FlowTableOptions {
   readonly resultTimeoutMs: number;
   readonly input: (input: AgentInput) => void;
   readonly connection: (session: SessionUid) => Connection | undefined;
+  /** Why a flow has no answer in time, when that is not the connector's silence. */
+  readonly whyUnanswered: (flow: FlowKey, target: Target) => unknown;
   /** The connector refused a flow, or did not answer as it should: the code that its application sees. */
   readonly onRefused: (code: string) => void;
 }
@@ -97,10 +99,10 @@ export class FlowTable {
       throw lost(target, error.message);
     });
     this.#open.set(key, stream);
-    const { resultTimeoutMs } = this.#options;
-    const result = () => this.#counted(readResult(stream, target, resultTimeoutMs));
-    const resultInto = (socket: TcpSocket) =>
-      this.#counted(readResultInto(stream, target, resultTimeoutMs, socket));
+    const { resultTimeoutMs: timeoutMs, whyUnanswered } = this.#options;
+    const patience = { timeoutMs, why: () => whyUnanswered(key, target) };
+    const result = () => this.#counted(readResult(stream, target, patience));
+    const resultInto = (socket: TcpSocket) => this.#counted(readResultInto(stream, target, patience, socket));
     const abandon = () => abandonStream(stream);
     return {
       target,

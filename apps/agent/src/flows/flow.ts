@@ -30,7 +30,8 @@ export interface Flow {
   readonly flowId: FlowId;
   /**
    * Resolves when the connector has reached the backend. Call once, before anything else reads the stream.
-   * Throws a ZtnaError with the connector's code (`backend-refused`, ...), `timeout`, or `no-connector`.
+   * Throws a ZtnaError with the connector's code (`backend-refused`, ...), `no-connector`, or, when no answer comes in time,
+   * why the connector is not reached, or `timeout` when it is.
    */
   result(): Promise<void>;
   /** As `result`; what comes behind it goes to this socket. */
@@ -63,19 +64,26 @@ export async function openStream(
 /** FlowResult without an error, as it comes over the wire. */
 const FLOW_IS_OPEN = encodeFrame(encodeFlowResult({}));
 
+/** How long to wait for FlowResult. */
+export interface Patience {
+  readonly timeoutMs: number;
+  /** Asked when the time is over: what is known of the way to the connector; undefined when nothing speaks against that. */
+  readonly why: () => unknown;
+}
+
 /** Reads FlowResult; what came behind it is put back. Throws a ZtnaError, see `Flow.result`. */
-export function readResult(stream: QuicStream, target: Target, timeoutMs: number): Promise<void> {
-  return inTime(stream, target, timeoutMs, () => readNow(stream, target));
+export function readResult(stream: QuicStream, target: Target, patience: Patience): Promise<void> {
+  return inTime(stream, target, patience, () => readNow(stream, target));
 }
 
 /** As `readResult`; what comes behind it goes to the socket natively. */
 export function readResultInto(
   stream: QuicStream,
   target: Target,
-  timeoutMs: number,
+  patience: Patience,
   socket: TcpSocket,
 ): Promise<void> {
-  return inTime(stream, target, timeoutMs, async () => {
+  return inTime(stream, target, patience, async () => {
     const isOpen = await stream.spliceRecvAfter(FLOW_IS_OPEN, socket);
     if (!isOpen) await readNow(stream, target);
   });
@@ -98,12 +106,14 @@ async function readNow(stream: QuicStream, target: Target): Promise<void> {
 async function inTime(
   stream: QuicStream,
   target: Target,
-  timeoutMs: number,
+  { timeoutMs, why }: Patience,
   read: () => Promise<void>,
 ): Promise<void> {
   let late = false;
+  let known: unknown;
   const timer = setTimeout(() => {
     late = true;
+    known = why(); // before the flow goes
     abandonStream(stream);
   }, timeoutMs);
   try {
@@ -111,7 +121,7 @@ async function inTime(
   } catch (error) {
     if (!late) throw error;
     const message = `service ${target.service}: the connector did not answer within ${timeoutMs} ms`;
-    throw fromWireError(wireError('timeout', message));
+    throw known ?? fromWireError(wireError('timeout', message));
   } finally {
     clearTimeout(timer);
   }

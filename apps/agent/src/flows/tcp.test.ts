@@ -17,6 +17,7 @@ import { abandonStream, type Flow, openStream, readResult, readResultInto } from
 import { joinTcp } from './tcp.ts';
 
 const TARGET = { service: 'web', transport: 'tcp', port: 80 } as Target;
+const PATIENCE = { timeoutMs: 200, why: () => undefined };
 const REFUSED = { error: wireError('backend-refused', 'refused') };
 const stack: AsyncDisposable[] = [];
 afterEach(async () => {
@@ -73,8 +74,8 @@ async function open(connection: Connection): Promise<Flow> {
   const stream = await openStream(connection, TARGET, 'alice' as never, 0 as FlowId);
   return {
     ...{ target: TARGET, connection, stream, flowId: 0 as FlowId, release: () => {} },
-    result: () => readResult(stream, TARGET, 200),
-    resultInto: (to: TcpSocket) => readResultInto(stream, TARGET, 200, to),
+    result: () => readResult(stream, TARGET, PATIENCE),
+    resultInto: (to: TcpSocket) => readResultInto(stream, TARGET, PATIENCE, to),
     abandon: () => abandonStream(stream),
   };
 }

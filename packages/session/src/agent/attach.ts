@@ -32,6 +32,7 @@ export function onAttached(
   }
   session.path = { connection, relayId: offer.relayId };
   session.doubtful = false;
+  session.attachError = undefined;
   state.timers.cancel(`attach:${uid}`);
   state.outbox.push({ type: 'rebind-path', session: uid, connection, relayId: offer.relayId });
   state.count('session_attached', 'ok');
@@ -43,6 +44,7 @@ export function onAttached(
 export function onAttachFailed(state: AgentState, uid: SessionUid, error: WireError, now: number) {
   const session = state.sessions.get(uid);
   state.count('session_attached', error.code);
+  if (session) session.attachError = error;
   if (session && !error.retryable)
     endSession(state, session, { ...error, requestId: 0 }, now, { avoid: error.code === 'unknown-session' });
   else if (session) retryAttach(state, session, now);

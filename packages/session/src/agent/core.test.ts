@@ -1,7 +1,18 @@
 import { type Grant, type SessionOffer, wireError } from '@ztna/wire';
 import { describe, expect, it } from 'vitest';
 import { agentId, connectorId, identityOf, intermediateId, subjectOf } from '../../test/simulation/names.ts';
-import { grantFor, greet, LOCAL, makePlane, NOW, offered, outputs, UID, WEB } from '../../test/testing.ts';
+import {
+  grantFor,
+  greet,
+  LOCAL,
+  makePlane,
+  NOW,
+  offered,
+  outputs,
+  PEER_HELLO,
+  UID,
+  WEB,
+} from '../../test/testing.ts';
 import type { ConnectionKey, FlowKey } from '../types.ts';
 import { AgentCore } from './core.ts';
 import type { AgentOutput } from './io.ts';
@@ -118,6 +129,57 @@ describe('AgentCore', () => {
         error: { code: 'not-authorized', message: 'service web: no policy' },
       },
     ]);
+  });
+
+  describe('knows why a flow in a session has no answer', () => {
+    const inSession = () => {
+      const all = arrange();
+      all.offer({});
+      const identity = identityOf('connector', 'near');
+      all.core.handleInput({ type: 'inner-connected', session: UID, identity }, NOW);
+      return { ...all, connection: 1 as ConnectionKey };
+    };
+    const silent = { code: 'timeout', message: expect.stringMatching(/^service web: no intermediate/) };
+
+    it('with a path: that the connector is silent', () => {
+      expect(inSession().core.whyUnanswered(FLOW)).toBeUndefined();
+    });
+
+    it('while the intermediate does not answer, and when its connection is gone: that', () => {
+      const { core, connection } = inSession();
+      core.handleInput({ type: 'outer-stalled', connection }, NOW);
+      expect(core.whyUnanswered(FLOW)).toMatchObject(silent);
+      core.handleInput({ type: 'outer-recovered', connection }, NOW);
+      expect(core.whyUnanswered(FLOW)).toBeUndefined();
+      core.handleInput({ type: 'outer-lost', connection, reason: 'timeout' }, NOW);
+      expect(core.whyUnanswered(FLOW)).toMatchObject(silent);
+    });
+
+    it('on a direct path: that the connector is silent, whatever the intermediate does', () => {
+      const { core, connection } = inSession();
+      core.handleInput({ type: 'direct', session: UID, inUse: true }, NOW);
+      core.handleInput({ type: 'outer-lost', connection, reason: 'timeout' }, NOW);
+      expect(core.whyUnanswered(FLOW)).toBeUndefined();
+    });
+
+    it('at an intermediate that cannot attach the session: what that says', () => {
+      const { core, connection } = inSession();
+      outputs(core);
+      core.handleInput({ type: 'outer-lost', connection, reason: 'timeout' }, NOW);
+      core.handleTimeout(NOW + 2_000);
+      const again = outputs(core).find((output) => output.type === 'connect');
+      const other = { connection: again?.connection as ConnectionKey };
+      const identity = identityOf('intermediate', again?.to.name ?? '');
+      core.handleInput({ type: 'outer-connected', ...other, identity }, NOW + 2_000);
+      core.handleInput({ type: 'message', ...other, message: PEER_HELLO }, NOW + 2_000);
+      const sent = outputs(core).flatMap((output) => (output.type === 'send' ? [output.message] : []));
+      const attach = sent.find((message) => message.type === 'attachPath');
+      const error = wireError('no-connector', 'the connector is not here', attach?.requestId);
+      core.handleInput({ type: 'message', ...other, message: { type: 'error', error } }, NOW + 2_000);
+      expect(core.whyUnanswered(FLOW)).toMatchObject({
+        ...{ code: 'no-connector', message: 'service web: the connector is not here' },
+      });
+    });
   });
 
   it('tells at once, and once, that flows wait and for what', () => {

@@ -2,7 +2,7 @@ import { type ControlMessage, type Revision, type WireError, wireError } from '@
 import { type LinkHost, OuterLink } from '../link.ts';
 import type { LinkInput } from '../link-io.ts';
 import { type AgentSnapshot, isRevoked } from '../snapshot.ts';
-import { type ConnectionKey, type Core, unreachable } from '../types.ts';
+import { type ConnectionKey, type Core, type FlowKey, unreachable } from '../types.ts';
 import { attach, onAttached, onAttachFailed, onAttachTimeout } from './attach.ts';
 import { onDirect, tellPathPolicy } from './direct.ts';
 import {
@@ -14,6 +14,7 @@ import {
   onServiceFailed,
   serve,
   serveAll,
+  whyUnanswered,
 } from './flows.ts';
 import {
   type AgentConfig,
@@ -89,6 +90,14 @@ export class AgentCore implements Core<AgentInput, AgentOutput> {
   /** When an intermediate is tried next; undefined while one is connected or tried, and when none may be used. */
   get nextAttemptAt(): number | undefined {
     return this.#state.link.nextAttemptAt;
+  }
+
+  /**
+   * Why a flow that was ready has no answer in time: what is known of its way to the connector. Undefined when that is open,
+   * as far as is known: then it is the connector that does not answer.
+   */
+  whyUnanswered(flow: FlowKey): WireError | undefined {
+    return whyUnanswered(this.#state, flow);
   }
 
   /** Sizes of what is kept, for gauges and for tests of bounds. */

@@ -46,12 +46,28 @@ export function onFlowTimeout(state: AgentState, flow: FlowKey, service: Service
   if (!demand?.flows.delete(flow)) return;
   forgetFlow(state, service, demand, flow);
   const last = demand.lastError ?? refusalOf(state) ?? missesDirect(state, service);
+  failFlow(state, flow, whyNotReached(state, service, last));
+}
+
+/** Why a flow that is in a session has no answer; undefined when its way is open, as far as is known: the connector is silent. */
+export function whyUnanswered(state: AgentState, flow: FlowKey): WireError | undefined {
+  const uid = state.sessionOfFlow.get(flow);
+  const session = uid && state.sessions.get(uid);
+  const service = session?.flows.get(flow);
+  if (!session || !service || session.direct) return undefined;
+  if (session.path && state.link.isAnswered) return undefined;
+  const last = state.link.isAnswered ? session.attachError : refusalOf(state);
+  return whyNotReached(state, service, last ?? state.demands.get(service)?.lastError);
+}
+
+/** By what an intermediate said last, or that none answers. */
+function whyNotReached(state: AgentState, service: ServiceName, last: WireError | undefined): WireError {
   const reason =
     last?.message ??
-    (state.link.connection === undefined
-      ? 'no intermediate could be reached; check the network and that UDP to it is open'
-      : 'no session in time; see the logs of the intermediate and the connector');
-  failFlow(state, flow, wireError(last ? codeOf(last) : 'timeout', `service ${service}: ${reason}`));
+    (state.link.isAnswered
+      ? 'no session in time; see the logs of the intermediate and the connector'
+      : 'no intermediate could be reached; check the network and that UDP to it is open');
+  return wireError(last ? codeOf(last) : 'timeout', `service ${service}: ${reason}`);
 }
 
 /** Nobody waits for what does not come: the intermediates let this agent in when their files, or its own, are others. */

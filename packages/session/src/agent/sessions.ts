@@ -47,6 +47,7 @@ export function onOffer(
     direct: false,
     policy: undefined,
     doubtful: false,
+    attachError: undefined,
     flows: new Map(),
     notServed: new Map(),
   };

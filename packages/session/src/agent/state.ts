@@ -31,6 +31,8 @@ export interface AgentSession {
   policy: DirectPaths | undefined;
   /** An attachment failed: do not count on this session for new flows. */
   doubtful: boolean;
+  /** Why the last attachment failed; undefined once one did not. */
+  attachError: WireError | undefined;
   readonly flows: Map<FlowKey, ServiceName>;
   /** Services that its connector was found not to serve, and until when to believe that. */
   readonly notServed: Map<ServiceName, number>;
