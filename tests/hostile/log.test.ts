@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { dial, endOf } from '../e2e/support/net.ts';
 import { type Arena, startArena } from './support/arena.ts';
 import { startBackend } from './support/backend.ts';
-import { HostilePeer } from './support/peer.ts';
+import { credentialsOf, endpointOf, fateOf, HostilePeer } from './support/peer.ts';
 
 /** Of one event, peer and cause in a minute. One may end while the test runs. */
 const MOST = 2 * 20;
@@ -83,5 +83,21 @@ test('an agent that opens sessions beyond its limits fills no log of the connect
   const lines = linesOf('connector', 'offer.refused', since).length;
   expect(lines + ((await counted())['log_left_out/offer.refused'] ?? 0)).toBe(refused);
   expect(lines).toBeLessThanOrEqual(MOST);
+  await arena.unharmed();
+});
+
+test('an agent that was revoked and comes back again and again fills no log of the intermediate', async () => {
+  await arena.publish({ revoked: [arena.mallory.id] });
+  const counted = await arena.counting('intermediate');
+  const since = arena.stack.logs.entries.length;
+  await using endpoint = endpointOf(credentialsOf(arena.mallory), arena.mallory.files.trust.bundleFile);
+  for (let attempt = 0; attempt < 60; attempt++) {
+    expect(await fateOf(endpoint, arena.target)).toMatchObject({ reason: 'certificate refused: revoked' });
+  }
+  const lines = linesOf('intermediate', 'peer.refused', since);
+  expect(lines.length + ((await counted())['log_left_out/peer.refused'] ?? 0)).toBe(60);
+  expect(lines.length).toBeLessThanOrEqual(MOST);
+  expect(lines[0]).toMatchObject({ level: 'info', code: 'revoked', detail: arena.mallory.id });
+  await arena.publish();
   await arena.unharmed();
 });
