@@ -23,8 +23,8 @@ export const rules = {
 export type Rule = keyof typeof rules;
 
 /**
- * The order of the packages, from the bottom up: what each of them may import of ours, tests aside. Names stand only
- * below their own line. A new dependency is a decision: it is made here, then declared in the package's `package.json`.
+ * The order of the packages, and what each of them may import of ours, tests aside: only what stands before it here. A
+ * new dependency is a decision: it is made here, then declared in the package's `package.json`.
  */
 export const importOrder: Readonly<Record<string, readonly string[]>> = {
   wire: [],
