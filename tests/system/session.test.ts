@@ -153,6 +153,10 @@ describe('what is not allowed or not there', () => {
     await using leaving = new TestAgent(site.files('agent/laptop'), testLog('agent').log);
     const before = logs.connector.lines.length;
     opened(await leaving.flow('echo', 'tcp', 80));
+    const verdicts = () => logs.connector.lines.slice(before).filter(({ event }) => event === 'path.verdict');
+    await expect
+      .poll(verdicts)
+      .toContainEqual(expect.objectContaining({ agent: leaving.component.identity.id }));
     if (how === 'that stops') await leaving[Symbol.asyncDispose]();
     else await leaving.endpoint.close();
     const ends = () =>

@@ -147,6 +147,7 @@ class RunningConnector implements Connector {
       ...{ side: 'connector', endpoint: this.#endpoint, settings: config.direct, clock: this.#clock, log },
       observe: (output) => this.#observe(output),
       onDirect: (session, inUse) => input({ type: 'direct', session, inUse }),
+      agentOf: (session) => this.#core.agentOf(session),
     });
     gaugePaths(this.#metrics, () => this.#direct.verdicts());
     this.#inner = this.#makeInner(input);

@@ -72,6 +72,46 @@ test('peers without an identity are told apart by their address, which is not sh
   expect(JSON.stringify(lines)).not.toContain('192.0.2.1');
 });
 
+test('a peer has no more lines for all the addresses of its network', () => {
+  const { log, lines } = arrange();
+  const peer = (remoteAddress: string) =>
+    log.info({ event: 'peer.refused', code: 'expired', remoteAddress }, 'refused');
+  for (let n = 1; n <= 500; n++) peer(`[2001:db8:0:7:${n.toString(16)}:2:3:4]:9`);
+  for (let n = 1; n <= 500; n++) peer(`[2001:db8:0:8::${n.toString(16)}]:9`);
+  expect(lines).toHaveLength(40);
+});
+
+test('who comes as somebody else takes no lines of others who do', () => {
+  const { log, lines } = arrange();
+  const wrong = (got: string) => log.warn({ event: 'inner.wrong-identity', expected: 'laptop', got }, 's');
+  for (let i = 0; i < 30; i++) wrong('mallory');
+  wrong('phone');
+  expect(lines.at(-1)).toMatchObject({ event: 'inner.wrong-identity', got: 'phone' });
+  log[Symbol.dispose]();
+  expect(lines.at(-1)).toMatchObject({ leftOut: 10, from: ['mallory'] });
+});
+
+test('an agent takes no lines of other agents behind the same intermediate, and is named', () => {
+  const { log, lines } = arrange();
+  const refuse = (agent: string, intermediate = 'i1') =>
+    log.info({ event: 'offer.refused', intermediate, session: agent, agent, code: 'limit' }, 's');
+  for (let i = 0; i < 30; i++) refuse('mallory');
+  refuse('laptop');
+  expect(lines.at(-1)).toMatchObject({ agent: 'laptop' });
+  log[Symbol.dispose]();
+  expect(lines.at(-1)).toMatchObject({ leftOut: 10, from: ['i1 mallory'] });
+});
+
+test('agents that an intermediate invents take no lines of other intermediates', () => {
+  const { log, lines } = arrange();
+  const refuse = (agent: string, intermediate: string) =>
+    log.info({ event: 'offer.refused', intermediate, session: agent, agent, code: 'limit' }, 's');
+  for (let i = 0; i < 5_000; i++) refuse(`invented-${i}`, 'i1');
+  expect(lines).toHaveLength(200);
+  refuse('laptop', 'i2');
+  expect(lines.at(-1)).toMatchObject({ agent: 'laptop' });
+});
+
 test('what is for debugging, or needs a line each, is not limited', () => {
   const { log, lines } = arrange();
   for (let i = 0; i < 100; i++) {

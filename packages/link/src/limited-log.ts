@@ -4,6 +4,8 @@ import { type Clock, type Logger, parseAddress } from '@ztna/runtime';
 const WINDOW_MS = 60_000;
 /** so many lines tell of one event of one peer by one cause, at once; */
 const LINES = 20;
+/** so many of one event tell of agents by the word of one intermediate, which may invent them; */
+const LINES_BY_WORD = 200;
 /** and so many of one event, whoever it is about: who may invent names can invent many. */
 const LINES_OF_EVENT = 1_000;
 /** Peers and causes that are counted apart, and peers that are named. */
@@ -12,7 +14,7 @@ const MAX_NAMED = 5;
 const OTHERS = 'others';
 
 /** Which field says who had it happen: the first of these that an event has. Peers choose none of their values freely, but `name`. */
-const WHOSE = ['intermediate', 'agent', 'id', 'connector', 'service', 'name', 'session'] as const;
+const WHOSE = ['intermediate', 'agent', 'id', 'got', 'connector', 'service', 'name', 'session'] as const;
 /** Which field says why, where that is not `code`. */
 const WHY: Readonly<Record<string, string>> = { 'flow.ended': 'reason', 'session.closed': 'reason' };
 
@@ -31,6 +33,7 @@ interface Window {
   readonly level: Level;
   lines: number;
   readonly linesOf: Map<string, number>;
+  readonly linesByWord: Map<string | undefined, number>;
   leftOut: number;
   readonly causes: Map<string, number>;
   readonly whose: Map<string, number>;
@@ -65,13 +68,14 @@ export function limitLog(log: Logger, clock: Clock, onLeftOut: (event: string) =
     if (now >= (windows.get(key)?.endsAt ?? 0)) tell(key);
     const window = windows.get(key) ?? begin(event, level, now);
     windows.set(key, window);
-    const { who, isShown } = whoseIs(fields);
+    const { who, by, isShown } = whoseIs(fields);
     const cause = `${fields[WHY[event] ?? 'code'] ?? ''}`;
     const matter = `${cause} ${who}`;
-    const lines = window.linesOf.get(matter) ?? 0;
-    if (lines < LINES && window.lines < LINES_OF_EVENT) {
+    const [lines, byWord] = [window.linesOf.get(matter) ?? 0, window.linesByWord.get(by) ?? 0];
+    if (lines < LINES && byWord < LINES_BY_WORD && window.lines < LINES_OF_EVENT) {
       window.lines += 1;
       window.linesOf.set(matter, lines + 1);
+      if (by !== undefined) window.linesByWord.set(by, byWord + 1);
       return log[level](fields, sentence);
     }
     window.leftOut += 1;
@@ -98,16 +102,31 @@ export function limitLog(log: Logger, clock: Clock, onLeftOut: (event: string) =
 function begin(event: string, level: Level, now: number): Window {
   return {
     ...{ endsAt: now + WINDOW_MS, event, level, lines: 0, linesOf: new Map(), leftOut: 0 },
-    ...{ causes: new Map(), whose: new Map(), cancel: undefined },
+    ...{ linesByWord: new Map(), causes: new Map(), whose: new Map(), cancel: undefined },
   };
 }
 
+interface Whose {
+  readonly who: string;
+  /** The intermediate whose word it is that it is about this agent. */
+  readonly by?: string;
+  readonly isShown: boolean;
+}
+
 /** Who it is that is not let in tells the address alone, which is not shown. */
-function whoseIs(fields: Fields): { readonly who: string; readonly isShown: boolean } {
+function whoseIs(fields: Fields): Whose {
+  const { intermediate, agent, remoteAddress } = fields;
+  if (intermediate !== undefined && agent !== undefined)
+    return { who: `${intermediate} ${agent}`, by: `${intermediate}`, isShown: true };
   for (const field of WHOSE) {
     if (fields[field] !== undefined) return { who: `${fields[field]}`, isShown: true };
   }
-  return { who: parseAddress(`${fields.remoteAddress ?? ''}`)?.host ?? '', isShown: false };
+  return { who: networkOf(parseAddress(`${remoteAddress ?? ''}`)?.host ?? ''), isShown: false };
+}
+
+/** Who has one address of an IPv6 network has them all: its first four groups, less if zeros are left out before. */
+function networkOf(host: string): string {
+  return host.includes(':') ? (host.split('::')[0] ?? '').split(':').slice(0, 4).join(':') : host;
 }
 
 function add(counts: Map<string, number>, key: string): void {

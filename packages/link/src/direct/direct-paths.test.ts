@@ -44,6 +44,9 @@ describe('a session', () => {
     expect(at('debug')).toContain('starting');
     expect(at('info')).not.toContain('starting');
     expect(told.filter(({ level }) => level === 'info').map(({ path }) => path)).toContain('direct');
+    // The bound of the log is of each agent, which may have any number of sessions.
+    const ofConnector = told.filter((line) => s.connector.lines.includes(line));
+    expect(ofConnector.every(({ agent }) => agent === 'laptop')).toBe(true);
   });
 
   test('has figures of its path once it was sampled', async () => {
@@ -331,6 +334,7 @@ function side(
   const paths = new DirectPaths({
     ...{ side, endpoint, settings: { ...SETTINGS, ...changes }, clock: coreClock(), log },
     ...(portMapping && { portMapping }),
+    ...(side === 'connector' && { agentOf: () => 'laptop' }),
     observe: (output) => void outputs.push(output),
     onDirect: (_session, inUse) => void direct.push(inUse),
     askSecondObserver: () => void asked++,

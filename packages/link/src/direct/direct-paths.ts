@@ -37,6 +37,8 @@ export interface DirectPathsOptions {
   readonly log: Logger;
   readonly observe: (output: CountOutput) => void;
   readonly onDirect: (session: SessionUid, inUse: boolean) => void;
+  /** Connector, for log lines: an agent has as many sessions one after another as it likes. */
+  readonly agentOf?: (session: SessionUid) => string | undefined;
   /** Another intermediate may be asked how it sees the socket: it answers by `setSecondObserved`. */
   readonly askSecondObserver?: () => void;
   /** Tests. */
@@ -95,9 +97,9 @@ export class DirectPaths implements AsyncDisposable {
     const known = this.#sessions.get(session);
     this.#want(policy, known === undefined);
     if (known) return known.setPolicy(policy);
-    const { side, clock, log, observe, onDirect } = this.#options;
+    const { side, clock, log, observe, onDirect, agentOf } = this.#options;
     const paths = new SessionPaths(connection, {
-      ...{ side, policy, clock, log, observe, session },
+      ...{ side, policy, clock, log, observe, session, agent: agentOf?.(session) },
       settings: this.#settings,
       random: Math.random,
       onDirect: (inUse) => onDirect(session, inUse),

@@ -22,8 +22,9 @@ const SENTENCES: Readonly<Record<PathVerdict['path'], string>> = {
 export interface SessionPathsOptions extends PathDeps {
   readonly clock: Clock;
   readonly log: Logger;
-  /** For log lines: which session. */
+  /** For log lines: which session, and of which agent where there are others. */
   readonly session: string;
+  readonly agent: string | undefined;
   readonly observe: (output: CountOutput) => void;
   /** Whether a direct path is in use: at first not. */
   readonly onDirect: (inUse: boolean) => void;
@@ -177,7 +178,7 @@ export class SessionPaths {
   }
 
   #onVerdict({ path, reason, remedy, nat, rttMs }: PathVerdict): void {
-    const { log, session } = this.#options;
+    const { log, session, agent } = this.#options;
     const said = this.#said;
     // That a session begins says nothing of how it will travel.
     const isNews =
@@ -188,6 +189,6 @@ export class SessionPaths {
     const level = isNews ? 'info' : 'debug';
     const rtt = rttMs === undefined ? {} : { rttMs: rounded(rttMs, 2) };
     const why = { reason, remedy: remedy || undefined, nat, ...rtt };
-    log[level]({ event: 'path.verdict', session, path, ...why }, SENTENCES[path]);
+    log[level]({ event: 'path.verdict', session, ...(agent && { agent }), path, ...why }, SENTENCES[path]);
   }
 }

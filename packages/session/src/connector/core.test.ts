@@ -221,6 +221,22 @@ describe('ConnectorCore', () => {
     expect(answers(core)).toEqual(['ok', 'ok', 'limit']);
   });
 
+  it('lets no intermediate keep handshakes under way beyond the connection that it offered them over', () => {
+    const { core, offer, over, up } = arrange();
+    for (const n of [1, 2]) offer({ sessionUid: uid(n) });
+    over.other({ sessionUid: uid(3) });
+    up(1);
+    outputs(core);
+    core.handleInput({ type: 'outer-lost', connection: CONNECTION, reason: 'x' }, NOW);
+    core.handleTimeout(NOW + 5_000);
+    const connection = outputs(core).flatMap((o) => (o.type === 'connect' ? [o.connection] : []))[0];
+    expect(connection).toBeDefined();
+    greet(core, connection, NOW + 5_000);
+    const ended = outputs(core).flatMap((o) => (o.type === 'close-inner' ? [o.session] : []));
+    expect(ended).toEqual([uid(2)]);
+    expect(core.stats().sessions).toBe(2);
+  });
+
   it('has no more sessions open than the limit says, whichever intermediates they come over', () => {
     const { core, offer, over, up } = arrange({ maxSessionsPerAgent: 2 });
     for (const n of [1, 2]) offer({ sessionUid: uid(n) });

@@ -3,7 +3,7 @@ import { type LinkHost, OuterLink } from '../link.ts';
 import type { LinkInput } from '../link-io.ts';
 import { isRevoked } from '../snapshot.ts';
 import type { ConnectionKey } from '../types.ts';
-import { onCloseSession, onGrantUpdate, onOffer } from './sessions.ts';
+import { endBegun, onCloseSession, onGrantUpdate, onOffer } from './sessions.ts';
 import type { ConnectorState } from './state.ts';
 
 /** One link to each intermediate of the snapshot; those that are gone from it are closed. */
@@ -46,8 +46,9 @@ function linkHost(state: ConnectorState): LinkHost {
     setTimer: (link, at) =>
       state.timers.set(`link:${link.name}`, at, { type: 'link', intermediate: link.name }),
     cancelTimer: (link) => state.timers.cancel(`link:${link.name}`),
-    onReady: (link, connection) => {
+    onReady: (link, connection, now) => {
       link.releasePrevious();
+      endBegun(state, link, now);
       register(state, connection);
     },
     onLost: (_, connection) => {

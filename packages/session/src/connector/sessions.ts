@@ -9,6 +9,7 @@ import {
   wireError,
 } from '@ztna/wire';
 import { checkGrant, type GrantCheck } from '../grant.ts';
+import type { OuterLink } from '../link.ts';
 import { isFresh, isIssuer, isRevoked } from '../snapshot.ts';
 import type { ConnectionKey, PeerIdentity } from '../types.ts';
 import { tellPathPolicy } from './direct.ts';
@@ -167,6 +168,14 @@ export function reviewSessions(state: ConnectorState, now: number) {
 export function onExpiry(state: ConnectorState, uid: SessionUid, now: number) {
   const session = state.sessions.get(uid);
   if (session) endSession(state, session, EXPIRED, now);
+}
+
+/** What an intermediate offered before, and no agent took up yet, ends with its new connection: that has a share of handshakes anew. */
+export function endBegun(state: ConnectorState, link: OuterLink, now: number) {
+  const error = wireError('going-away', 'the intermediate was connected anew before the agent came');
+  for (const session of [...state.sessions.values()]) {
+    if (!session.up && session.offeredBy === link.name) endSession(state, session, error, now);
+  }
 }
 
 export function onInnerTimeout(state: ConnectorState, uid: SessionUid, now: number) {
