@@ -16,8 +16,8 @@ const MIN_LINGER: Duration = Duration::from_millis(100);
 /// noq's probe timeout is at most this multiple of its round trip once one sample was far too long: that adds an
 /// eighth of itself to the round trip, and a quarter to the variation, which counts four times.
 const PTO_PER_RTT: u32 = 9;
-/// As above, where noq has corrected itself since it set the path's timer: the least that a connection's idle timeout
-/// has to be, which the peer has just renewed.
+/// How far ahead noq's timers may run out where it has reckoned anew since it set the path's: less than the
+/// connection's idle timeout, which the peer has just renewed.
 const AHEAD_AT_LEAST: Duration = Duration::from_secs(45);
 /// Timers that run out meanwhile; a probe timeout each second or two of each path is most of them.
 const MAX_TIMERS: usize = 2_048;
@@ -57,7 +57,7 @@ impl Leaving {
         let rtt = beat.rtt.filter(|rtt| beat.late || rtt.contradicts(believed))?;
         let linger = MIN_LINGER.max((rtt.min + MAX_ACK_DELAY) * 3);
         let drained = believed.max(agreed.rtt) * PTO_PER_RTT * 3;
-        let ahead = if believed < agreed.rtt { drained.min(AHEAD_AT_LEAST) } else { drained };
+        let ahead = if believed == agreed.rtt { drained } else { drained.min(AHEAD_AT_LEAST) };
         Some((agreed.at + linger.max(drained - ahead), ahead))
     }
 }
