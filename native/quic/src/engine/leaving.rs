@@ -18,7 +18,7 @@ const MIN_LINGER: Duration = Duration::from_millis(100);
 const PTO_PER_RTT: u32 = 9;
 /// How far ahead noq's timers may run out where it has reckoned anew since it set the path's: less than the
 /// connection's idle timeout, which the peer has just renewed.
-const AHEAD_AT_LEAST: Duration = Duration::from_secs(45);
+const AHEAD_IN_DOUBT: Duration = Duration::from_secs(45);
 /// Timers that run out meanwhile; a probe timeout each second or two of each path is most of them.
 const MAX_TIMERS: usize = 2_048;
 
@@ -57,7 +57,7 @@ impl Leaving {
         let rtt = beat.rtt.filter(|rtt| beat.late || rtt.contradicts(believed))?;
         let linger = MIN_LINGER.max((rtt.min + MAX_ACK_DELAY) * 3);
         let drained = believed.max(agreed.rtt) * PTO_PER_RTT * 3;
-        let ahead = if believed == agreed.rtt { drained } else { drained.min(AHEAD_AT_LEAST) };
+        let ahead = if believed == agreed.rtt { drained } else { drained.min(AHEAD_IN_DOUBT) };
         Some((agreed.at + linger.max(drained - ahead), ahead))
     }
 }
