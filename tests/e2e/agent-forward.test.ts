@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { type Agent, planForwards, startForwards } from '@ztna/agent';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { forwardStdio } from '../../apps/agent/src/forward/stdio.ts';
 import { dial, endOf, exchange, readAll, readExactly, udpSocket } from './support/net.ts';
 import { type Stack, startStack } from './support/stack.ts';
@@ -102,6 +102,26 @@ test('the status tells the path of the session', async () => {
     connector: expect.stringContaining('lab/c1'),
   });
   expect(sessions[0]?.path?.mtu).toBeGreaterThanOrEqual(1200);
+});
+
+test('a port that is free for TCP alone is no port for a service with both', async () => {
+  const { endpoint } = agent;
+  const listenUdp = endpoint.listenUdp.bind(endpoint);
+  const others: ReturnType<typeof listenUdp>[] = [];
+  const spy = vi.spyOn(endpoint, 'listenUdp').mockImplementation((options) => {
+    // Another program is there first, three times.
+    if (others.length < 3) others.push(listenUdp(options));
+    return listenUdp(options);
+  });
+  const both = forward(agent, 'echo');
+  spy.mockRestore();
+
+  expect(both.get('echo/udp')).toBe(both.get('echo/tcp'));
+  expect(others.map(({ address }) => address)).not.toContain(both.get('echo/udp'));
+  const socket = await dial(both.get('echo/tcp') ?? '');
+  socket.end('one');
+  expect((await readAll(socket)).toString()).toBe('one');
+  for (const other of others) other.close();
 });
 
 test('nothing is left of the flows when they are over', async () => {

@@ -22,31 +22,69 @@ export interface Forwards extends Disposable {
   readonly open: readonly OpenForward[];
 }
 
+/** Port 0 and both transports: so many ports are tried until one is free for both. */
+const ATTEMPTS = 20;
+
 /** Opens all local ports, or none. Throws RuntimeFault `listen-failed`. `setting` names where the addresses came from. */
 export function startForwards(agent: Agent, forwards: readonly Forward[], setting: string): Forwards {
   using starting = new DisposableStack();
-  const open: OpenForward[] = [];
-  for (const forward of forwards) {
-    const { service, transport, port } = forward;
-    const listener = listen(agent, forward, sibling(open, forward), setting);
-    const shown = { kind: 'forward', listen: listener.address, transport, service, port } as const;
-    agent.listeners.add(shown);
-    starting.defer(() => {
-      agent.listeners.delete(shown);
-      listener.close();
-    });
-    open.push({ service, transport, port, listen: listener.address });
-  }
+  const open = together(forwards).flatMap((group) => openTogether(agent, group, setting, starting));
   const started = starting.move();
   return { open, [Symbol.dispose]: () => started.dispose() };
 }
 
-/** With port 0, UDP takes the port that TCP of the same service got. */
-function sibling(open: readonly OpenForward[], forward: Forward): Address {
-  const last = open.at(-1);
-  const isPair = last?.service === forward.service && last.port === forward.port;
-  const bound = isPair && forward.listen.port === 0 ? parseAddress(last.listen) : undefined;
-  return bound ?? forward.listen;
+/** What takes the same port: with port 0, UDP takes the one that TCP of the same service got. */
+function together(forwards: readonly Forward[]): Forward[][] {
+  const groups: Forward[][] = [];
+  for (const forward of forwards) {
+    const last = groups.at(-1);
+    const [first] = last ?? [];
+    const isPair = first?.service === forward.service && first.port === forward.port;
+    if (isPair && forward.listen.port === 0) last?.push(forward);
+    else groups.push([forward]);
+  }
+  return groups;
+}
+
+function openTogether(
+  agent: Agent,
+  group: readonly Forward[],
+  setting: string,
+  opened: DisposableStack,
+): OpenForward[] {
+  // Ports that are free for one transport alone are kept until one is found that is free for both: each try has another.
+  using vain = new DisposableStack();
+  for (let attempt = 1; ; attempt++) {
+    using trying = new DisposableStack();
+    const open: OpenForward[] = [];
+    try {
+      for (const forward of group) open.push(openOne(agent, forward, open[0], setting, trying));
+      opened.use(trying.move());
+      return open;
+    } catch (error) {
+      if (open.length === 0 || attempt === ATTEMPTS) throw error;
+      vain.use(trying.move());
+    }
+  }
+}
+
+function openOne(
+  agent: Agent,
+  forward: Forward,
+  first: OpenForward | undefined,
+  setting: string,
+  opened: DisposableStack,
+): OpenForward {
+  const { service, transport, port } = forward;
+  const address = (first && parseAddress(first.listen)) ?? forward.listen;
+  const listener = listen(agent, forward, address, setting);
+  const shown = { kind: 'forward', listen: listener.address, transport, service, port } as const;
+  agent.listeners.add(shown);
+  opened.defer(() => {
+    agent.listeners.delete(shown);
+    listener.close();
+  });
+  return { service, transport, port, listen: listener.address };
 }
 
 function listen(agent: Agent, target: Target, address: Address, setting: string) {
