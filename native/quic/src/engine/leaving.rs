@@ -42,8 +42,11 @@ struct Agreed {
 
 impl Agreed {
     fn now(conn: &mut q::Connection, id: q::PathId) -> Self {
+        let now = Instant::now();
         let rtt = conn.path_stats(id).map(|s| s.rtt).unwrap_or_default();
-        Self { at: Instant::now(), rtt, heard: heard(conn) }
+        // Something is to be heard from now on.
+        ask_anew(conn, now);
+        Self { at: now, rtt, heard: heard(conn) }
     }
 }
 
@@ -106,8 +109,6 @@ impl Engine {
         for path in &mut paths.leaving {
             if path.agreed.is_none() && abandoned > path.abandoned {
                 path.agreed = Some(Agreed::now(&mut c.q, path.id));
-                // Something is to be heard from now on.
-                ask_anew(&mut c.q, now);
             }
             let Some((due, ahead)) = path.due(&mut c.q) else { continue };
             if due <= now {
