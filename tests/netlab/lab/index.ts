@@ -2,7 +2,7 @@
 export type { Agent } from './agent.ts';
 export { behaviourOf, openReflectors } from './behaviour.ts';
 export { type Lab, startLab } from './lab.ts';
-export { outlivesPartition, outlivesSuspension } from './outages.ts';
+export { directAloneComesBack, outlivesPartition, outlivesSuspension } from './outages.ts';
 export type { Echo, Probe, ProbeSocket } from './probe.ts';
 export { scenario } from './scenario.ts';
 export { type AccessKind, access, accessKinds, type Network, type Topology } from './topology.ts';

@@ -1,32 +1,3 @@
-import { expect } from 'vitest';
-import { scenario, startDirect, usual } from '../lab/index.ts';
+import { directAloneComesBack } from '../lab/index.ts';
 
-const relays = ['relay1', 'relay2'];
-const outageMs = 5_000;
-
-scenario(
-  `direct-alone: after ${outageMs / 1000} s without any path only the direct one comes back, and carries what is sent from then on`,
-  usual(),
-  async (lab) => {
-    const { agent, tcp, udp } = await startDirect(lab);
-
-    for (const other of [...relays, 'office']) await lab.separate('home', other);
-    await udp.silent(outageMs);
-    await lab.rejoin('home', 'office');
-    const back = performance.now();
-    await udp.alive();
-    const udpMs = Math.round(performance.now() - back);
-    const page = await agent.fetch('server');
-    const { path } = await agent.session('server');
-    // What was on its way over the relay waits for the relay.
-    for (const relay of relays) await lab.rejoin('home', relay);
-    await tcp.alive();
-
-    console.log(
-      `only the direct path is back: UDP after ${udpMs} ms, page in ${Math.round(page.totalMs)} ms`,
-    );
-    expect(page).toMatchObject({ status: 200 });
-    expect(path?.path).toBe('direct');
-    expect((await tcp.stats()).ended).toBeUndefined();
-  },
-);
+directAloneComesBack(5_000);
