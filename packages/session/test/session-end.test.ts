@@ -1,6 +1,5 @@
 import { type WireErrorCode, wireError } from '@ztna/wire';
 import { describe, expect, it } from 'vitest';
-import { AgentCore } from '../src/agent/core.ts';
 import { ConnectorCore } from '../src/connector/core.ts';
 import type { Core, EventOutput, FlowKey } from '../src/types.ts';
 import { connectorId, identityOf } from './simulation/names.ts';
@@ -10,6 +9,7 @@ import {
   grantFor,
   greet,
   LOCAL,
+  makeAgent,
   makePlane,
   NOW,
   offered,
@@ -76,15 +76,7 @@ it.each<WireErrorCode>(['revoked', 'going-away'])(
 
 function agent(up = true) {
   const plane = makePlane();
-  const core = new AgentCore({
-    ...{
-      identity: identityOf('agent', 'laptop'),
-      local: LOCAL,
-      random: () => 0.5,
-      verifyGrant: plane.verify,
-    },
-  });
-  core.handleInput({ type: 'snapshot', snapshot: plane.forAgent('laptop') }, NOW);
+  const core = makeAgent(plane);
   greet(core);
   core.handleInput({ type: 'flow-requested', flow: FLOW, service: WEB, transport: 'tcp', port: 80 }, NOW);
   core.handleInput(offered({ peer: connectorId('near'), grant: grantFor(plane) }), NOW);

@@ -8,6 +8,7 @@ import {
   type SessionUid,
   type SignedGrant,
 } from '@ztna/wire';
+import { AgentCore } from '../src/agent/core.ts';
 import { makeHello } from '../src/hello.ts';
 import type { LinkInput } from '../src/link-io.ts';
 import type { ConnectionKey, Core } from '../src/types.ts';
@@ -54,6 +55,24 @@ export function grantFor(plane: ControlPlane, change: Partial<Grant> = {}, by = 
     ...change,
   };
   return plane.sign(intermediateId(by))(grant);
+}
+
+/** The core of `laptop`, which has a snapshot. */
+export function makeAgent(
+  plane: ControlPlane,
+  { config = {}, snapshot = plane.forAgent('laptop') }: MakeAgent = {},
+): AgentCore {
+  const core = new AgentCore(
+    { identity: identityOf('agent', 'laptop'), local: LOCAL, random: () => 0.5, verifyGrant: plane.verify },
+    config,
+  );
+  core.handleInput({ type: 'snapshot', snapshot }, NOW);
+  return core;
+}
+
+interface MakeAgent {
+  readonly config?: ConstructorParameters<typeof AgentCore>[1];
+  readonly snapshot?: ReturnType<ControlPlane['forAgent']>;
 }
 
 /** RELAY, or another one, is connected, and has said Hello. */

@@ -6,7 +6,7 @@ import {
   CONNECTION,
   grantFor,
   greet,
-  LOCAL,
+  makeAgent,
   makePlane,
   NOW,
   offered,
@@ -16,7 +16,6 @@ import {
   WEB,
 } from '../../test/testing.ts';
 import type { ConnectionKey, FlowKey } from '../types.ts';
-import { AgentCore } from './core.ts';
 
 const AGAIN = 2 as ConnectionKey;
 /** Late enough to connect at once. */
@@ -66,13 +65,7 @@ describe('an attachment', () => {
 /** A session that is up, whose intermediate was lost and is back on connection AGAIN: AttachPath has been sent. */
 function lostAndBack() {
   const plane = makePlane();
-  const core = new AgentCore({
-    identity: identityOf('agent', 'laptop'),
-    local: LOCAL,
-    random: () => 0.5,
-    verifyGrant: plane.verify,
-  });
-  core.handleInput({ type: 'snapshot', snapshot: plane.forAgent('laptop') }, NOW);
+  const core = makeAgent(plane);
   greet(core);
   core.handleInput(
     { type: 'flow-requested', flow: 1 as FlowKey, service: WEB, transport: 'tcp', port: 80 },

@@ -4,7 +4,7 @@ import { agentId, connectorId, identityOf, intermediateId, subjectOf } from '../
 import {
   grantFor,
   greet,
-  LOCAL,
+  makeAgent,
   makePlane,
   NOW,
   offered,
@@ -14,7 +14,7 @@ import {
   WEB,
 } from '../../test/testing.ts';
 import type { ConnectionKey, FlowKey } from '../types.ts';
-import { AgentCore } from './core.ts';
+import type { AgentCore } from './core.ts';
 import type { AgentOutput } from './io.ts';
 
 const FLOW = 1 as FlowKey;
@@ -336,12 +336,7 @@ describe('AgentCore', () => {
 });
 
 function makeCore(config: ConstructorParameters<typeof AgentCore>[1] = {}, plane = makePlane()) {
-  const core = new AgentCore(
-    { identity: identityOf('agent', 'laptop'), local: LOCAL, random: () => 0.5, verifyGrant: plane.verify },
-    config,
-  );
-  core.handleInput({ type: 'snapshot', snapshot: plane.forAgent('laptop') }, NOW);
-  return core;
+  return makeAgent(plane, { config });
 }
 
 /** Connected, with a flow that waits for the answer to OpenSession 1. */

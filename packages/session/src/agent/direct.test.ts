@@ -6,7 +6,7 @@ import {
   CONNECTION,
   grantFor,
   greet,
-  LOCAL,
+  makeAgent,
   makePlane,
   NOW,
   offered,
@@ -15,7 +15,7 @@ import {
   WEB,
 } from '../../test/testing.ts';
 import type { FlowKey } from '../types.ts';
-import { AgentCore } from './core.ts';
+import type { AgentCore } from './core.ts';
 
 describe('direct paths of an agent', () => {
   it('tells the policy once the session is up, and again only when a snapshot changed it', () => {
@@ -109,11 +109,7 @@ function snapshot(plane: ReturnType<typeof makePlane>, direct: DirectPaths) {
 /** A session that is up, with flow 1 asked for. */
 function arrange(direct: DirectPaths) {
   const plane = makePlane();
-  const core = new AgentCore({
-    ...{ identity: identityOf('agent', 'laptop'), local: LOCAL },
-    ...{ random: () => 0.5, verifyGrant: plane.verify },
-  });
-  core.handleInput({ type: 'snapshot', snapshot: snapshot(plane, direct) }, NOW);
+  const core = makeAgent(plane, { snapshot: snapshot(plane, direct) });
   greet(core);
   want(core, 1);
   const peer = identityOf('connector', 'near');
