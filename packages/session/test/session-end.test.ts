@@ -1,6 +1,5 @@
 import { type WireErrorCode, wireError } from '@ztna/wire';
 import { describe, expect, it } from 'vitest';
-import { ConnectorCore } from '../src/connector/core.ts';
 import type { Core, EventOutput, FlowKey } from '../src/types.ts';
 import { connectorId, identityOf } from './simulation/names.ts';
 import {
@@ -8,8 +7,8 @@ import {
   CONNECTION,
   grantFor,
   greet,
-  LOCAL,
   makeAgent,
+  makeConnector,
   makePlane,
   NOW,
   offered,
@@ -87,15 +86,7 @@ function agent(up = true) {
 
 function connector() {
   const plane = makePlane();
-  const core = new ConnectorCore({
-    ...{
-      identity: identityOf('connector', 'near'),
-      local: LOCAL,
-      random: () => 0.5,
-      verifyGrant: plane.verify,
-    },
-  });
-  core.handleInput({ type: 'snapshot', snapshot: plane.forConnector('near') }, NOW);
+  const core = makeConnector(plane);
   greet(core);
   const identity = identityOf('agent', 'laptop');
   core.handleInput(offered({ requestId: 0, peer: identity.id, grant: grantFor(plane) }), NOW);

@@ -9,6 +9,7 @@ import {
   type SignedGrant,
 } from '@ztna/wire';
 import { AgentCore } from '../src/agent/core.ts';
+import { ConnectorCore } from '../src/connector/core.ts';
 import { makeHello } from '../src/hello.ts';
 import type { LinkInput } from '../src/link-io.ts';
 import type { ConnectionKey, Core } from '../src/types.ts';
@@ -60,19 +61,36 @@ export function grantFor(plane: ControlPlane, change: Partial<Grant> = {}, by = 
 /** The core of `laptop`, which has a snapshot. */
 export function makeAgent(
   plane: ControlPlane,
-  { config = {}, snapshot = plane.forAgent('laptop') }: MakeAgent = {},
+  { config = {}, snapshot = plane.forAgent('laptop') }: AgentChange = {},
 ): AgentCore {
-  const core = new AgentCore(
-    { identity: identityOf('agent', 'laptop'), local: LOCAL, random: () => 0.5, verifyGrant: plane.verify },
-    config,
-  );
+  const core = new AgentCore(dependencies(plane, identityOf('agent', 'laptop')), config);
   core.handleInput({ type: 'snapshot', snapshot }, NOW);
   return core;
 }
 
-interface MakeAgent {
+/** The core of a connector, which has a snapshot. */
+export function makeConnector(
+  plane: ControlPlane,
+  { name = 'near', config = {}, snapshot = plane.forConnector(name) }: ConnectorChange = {},
+): ConnectorCore {
+  const core = new ConnectorCore(dependencies(plane, identityOf('connector', name)), config);
+  core.handleInput({ type: 'snapshot', snapshot }, NOW);
+  return core;
+}
+
+interface AgentChange {
   readonly config?: ConstructorParameters<typeof AgentCore>[1];
   readonly snapshot?: ReturnType<ControlPlane['forAgent']>;
+}
+
+interface ConnectorChange {
+  readonly name?: string;
+  readonly config?: ConstructorParameters<typeof ConnectorCore>[1];
+  readonly snapshot?: ReturnType<ControlPlane['forConnector']>;
+}
+
+function dependencies(plane: ControlPlane, identity: ReturnType<typeof identityOf>) {
+  return { identity, local: LOCAL, random: () => 0.5, verifyGrant: plane.verify };
 }
 
 /** RELAY, or another one, is connected, and has said Hello. */

@@ -5,7 +5,7 @@ import {
   CONNECTION,
   grantFor,
   greet,
-  LOCAL,
+  makeConnector,
   makePlane,
   NOW,
   offered,
@@ -16,7 +16,7 @@ import {
   WEB,
 } from '../../test/testing.ts';
 import type { ConnectionKey, FlowKey, PeerIdentity } from '../types.ts';
-import { ConnectorCore } from './core.ts';
+import type { ConnectorCore } from './core.ts';
 import type { FlowRequest } from './io.ts';
 
 const FLOW = 9 as FlowKey;
@@ -332,11 +332,7 @@ function answers(core: ConnectorCore): string[] {
 /** Connected and registered at `relay`; `over` has offers of others. */
 function arrange(config: ConstructorParameters<typeof ConnectorCore>[1] = {}, name = 'near') {
   const plane = makePlane();
-  const core = new ConnectorCore(
-    { identity: identityOf('connector', name), local: LOCAL, random: () => 0.5, verifyGrant: plane.verify },
-    config,
-  );
-  core.handleInput({ type: 'snapshot', snapshot: plane.forConnector(name) }, NOW);
+  const core = makeConnector(plane, { name, config });
   greet(core);
   expect(outputs(core).at(-1)).toMatchObject({
     message: { type: 'register', services: plane.layout.connectors[name] },

@@ -5,7 +5,7 @@ import {
   allOutputs,
   grantFor,
   greet,
-  LOCAL,
+  makeConnector,
   makePlane,
   NOW,
   offered,
@@ -14,7 +14,7 @@ import {
   WEB,
 } from '../../test/testing.ts';
 import type { FlowKey } from '../types.ts';
-import { ConnectorCore } from './core.ts';
+import type { ConnectorCore } from './core.ts';
 
 const LAPTOP = identityOf('agent', 'laptop');
 
@@ -96,11 +96,7 @@ function snapshot(plane: ReturnType<typeof makePlane>, direct: DirectPaths, show
 /** A session that is up. */
 function arrange(direct: DirectPaths) {
   const plane = makePlane();
-  const core = new ConnectorCore({
-    ...{ identity: identityOf('connector', 'near'), local: LOCAL },
-    ...{ random: () => 0.5, verifyGrant: plane.verify },
-  });
-  core.handleInput({ type: 'snapshot', snapshot: snapshot(plane, direct) }, NOW);
+  const core = makeConnector(plane, { snapshot: snapshot(plane, direct) });
   greet(core);
   core.handleInput(offered({ requestId: 0, peer: LAPTOP.id, grant: grantFor(plane) }), NOW);
   core.handleInput({ type: 'inner-connected', session: UID, identity: LAPTOP }, NOW);
