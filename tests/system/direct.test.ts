@@ -1,14 +1,6 @@
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
-import { type Agent, type Flow, startAgent } from '@ztna/agent';
-import { type Connector, startConnector } from '@ztna/connector';
-import { type Intermediate, startIntermediate } from '@ztna/intermediate';
-import type { FlowRecord } from '@ztna/session';
-import type { ServiceName } from '@ztna/wire';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Site, type Topology, testLog } from './support/site.ts';
+import { echoed, startWorld, type WorldOptions } from './support/world.ts';
 
-const SERVICE = 'echo' as ServiceName;
 /** Probes, samples and 3 s between two PathHellos; the machine may be busy. */
 const SOON = { timeout: 20_000 };
 
@@ -17,6 +9,8 @@ beforeEach(() => {
   cleanup = new AsyncDisposableStack();
 });
 afterEach(() => cleanup.disposeAsync());
+
+const start = (options?: WorldOptions) => startWorld(cleanup, options);
 
 describe('a session between processes that reach each other', () => {
   it('becomes direct, and goes on when the intermediate is stopped', async () => {
@@ -87,81 +81,3 @@ describe('the port mapping', () => {
     expect((await s.connector.status()).portMapping).toEqual(off);
   }, 60_000);
 });
-
-interface Options {
-  readonly direct?: Topology['direct'];
-  readonly spare?: boolean;
-}
-
-/** Intermediate, connector and agent, which take loopback for a network. */
-async function start({ direct, spare = false }: Options = {}) {
-  const site = cleanup.use(await Site.create());
-  const ports = [{ transport: 'tcp', port: 80, backend: await listenTcp(), allowLocal: true } as const];
-  const services = [{ name: SERVICE, ports }];
-  let topology: Topology = { intermediate: '127.0.0.1:1', services, granted: [SERVICE] };
-  topology = { ...topology, ...(direct && { direct }), ...(spare && { spare: '127.0.0.1:2' }) };
-  site.publish(topology);
-  const relayLog = testLog('relay');
-  const spareLog = testLog('spare');
-  const relay = cleanup.use(await startIntermediate({ config: site.intermediate(), log: relayLog.log }));
-  topology = { ...topology, intermediate: relay.listen };
-  let second: Intermediate | undefined;
-  if (spare) {
-    const config = site.intermediate('127.0.0.1:0', 'spare');
-    second = cleanup.use(await startIntermediate({ config, log: spareLog.log }));
-    topology = { ...topology, spare: second.listen };
-  }
-  site.publish(topology);
-  await Promise.all([relay.reload(), second?.reload()]);
-  const records: FlowRecord[] = [];
-  const onRecord = (record: FlowRecord) => void records.push(record);
-  const registered = Promise.withResolvers<void>();
-  const connector: Connector = cleanup.use(
-    await startConnector({
-      ...{ config: withLoopback(site.connector()), log: testLog('connector').log, onRecord },
-      onRegistered: (count) => count === (spare ? 2 : 1) && registered.resolve(),
-    }),
-  );
-  await registered.promise;
-  const agentLog = testLog('agent');
-  const agent: Agent = cleanup.use(
-    await startAgent({ config: withLoopback(site.agent({ openTimeoutMs: 5_000 })), log: agentLog.log }),
-  );
-  return {
-    ...{ relay, spare: second, connector, agent, records, relayLog, spareLog, agentLog },
-    async open(): Promise<Flow> {
-      const flow = await agent.openFlow({ service: SERVICE, transport: 'tcp', port: 80 });
-      await flow.result();
-      return flow;
-    },
-    /** How the one session travels. */
-    path: async () => (await agent.status()).sessions[0]?.path,
-    async publish(changes: Partial<Topology>) {
-      site.publish({ ...topology, ...changes });
-      await Promise.all([relay.reload(), connector.reload(), agent.reload()]);
-    },
-  };
-}
-
-function withLoopback<C extends { readonly direct: object }>(config: C): C {
-  return { ...config, direct: { ...config.direct, allowLoopback: true } };
-}
-
-async function echoed({ stream }: Flow, text: string): Promise<string> {
-  await stream.write(Buffer.from(text));
-  let back = '';
-  while (back.length < text.length) {
-    const chunk = await stream.read();
-    if (chunk === null) break;
-    back += Buffer.from(chunk).toString();
-  }
-  return back;
-}
-
-async function listenTcp(): Promise<string> {
-  const server = createServer((socket) => socket.on('error', () => {}).pipe(socket));
-  cleanup.defer(() => void server.close());
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
-}

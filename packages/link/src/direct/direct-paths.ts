@@ -53,6 +53,8 @@ export class DirectPaths implements AsyncDisposable {
   readonly #options: DirectPathsOptions;
   readonly #settings: PathSettings;
   readonly #sessions = new Map<SessionUid, SessionPaths>();
+  /** Their ends are awaited here, once for each: what every session left with them would stay for as long as they live. */
+  readonly #carriers = new Set<Connection>();
   readonly #observed = new Map<string, string>();
   readonly #port: number;
   readonly #watcher: InterfaceWatcher;
@@ -106,13 +108,14 @@ export class DirectPaths implements AsyncDisposable {
     });
     this.#sessions.set(session, paths);
     void connection.closed.then(() => this.#sessions.delete(session));
-    paths.setCarrier(carrier);
+    this.#carry(paths, carrier);
     for (const input of this.#facts()) paths.input(input);
   }
 
   /** The relay path of the session goes over another connection now. */
   setCarrier(session: SessionUid, carrier: Connection): void {
-    this.#sessions.get(session)?.setCarrier(carrier);
+    const paths = this.#sessions.get(session);
+    if (paths) this.#carry(paths, carrier);
   }
 
   /** How an intermediate sees the socket; undefined: not connected to it any more. */
@@ -156,6 +159,16 @@ export class DirectPaths implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#watcher[Symbol.dispose]();
     await this.#mapping[Symbol.asyncDispose]();
+  }
+
+  #carry(paths: SessionPaths, carrier: Connection): void {
+    paths.setCarrier(carrier);
+    if (this.#carriers.has(carrier)) return;
+    this.#carriers.add(carrier);
+    void carrier.closed.then(() => {
+      this.#carriers.delete(carrier);
+      for (const each of this.#sessions.values()) each.carrierLost(carrier);
+    });
   }
 
   #setFilter(): void {

@@ -81,14 +81,15 @@ export class SessionPaths {
     if (direct === 'deny') this.#connection.setCandidates(undefined);
   }
 
-  /** The relay path goes over this connection from now on. */
+  /** The relay path goes over this connection from now on; whoever calls says when it is lost. */
   setCarrier(carrier: Connection): void {
     const isFirst = this.#carrier === undefined;
     this.#carrier = carrier;
     if (!isFirst) this.input({ type: 'relay-back' });
-    void carrier.closed.then(() => {
-      if (this.#carrier === carrier) this.input({ type: 'relay-lost' });
-    });
+  }
+
+  carrierLost(carrier: Connection): void {
+    if (this.#carrier === carrier) this.input({ type: 'relay-lost' });
   }
 
   /** Has the other side answer on every path: one that has died is found out. */
