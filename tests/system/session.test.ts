@@ -1,12 +1,13 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server } from 'node:net';
+import { createServer } from 'node:net';
 import { type Connector, startConnector } from '@ztna/connector';
 import { type Intermediate, startIntermediate } from '@ztna/intermediate';
 import type { FlowRecord } from '@ztna/session';
 import { encodeFlowDatagram } from '@ztna/wire';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type FlowOutcome, TestAgent } from './support/agent.ts';
+import { bound, listenTcp } from './support/listen.ts';
 import { Site, type Topology, testLog } from './support/site.ts';
 
 let site: Site;
@@ -24,7 +25,7 @@ const cleanup = new AsyncDisposableStack();
 
 beforeAll(async () => {
   site = cleanup.use(await Site.create());
-  const echo = await listenTcp();
+  const echo = await listenTcp(cleanup);
   const refused = await closedPort();
   const udp = await listenUdp();
   const local = { allowLocal: true };
@@ -208,12 +209,6 @@ function figure(text: string, name: string): number {
   return Number(line?.split(' ').at(-1));
 }
 
-async function listenTcp(): Promise<string> {
-  const server = createServer({ allowHalfOpen: true }, (socket) => socket.on('error', () => {}).pipe(socket));
-  cleanup.defer(() => void server.close());
-  return bound(server);
-}
-
 async function closedPort(): Promise<string> {
   const server = createServer();
   const address = await bound(server);
@@ -228,10 +223,4 @@ async function listenUdp(): Promise<string> {
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
   return `127.0.0.1:${socket.address().port}`;
-}
-
-async function bound(server: Server): Promise<string> {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }

@@ -1,10 +1,9 @@
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { type Agent, type Flow, startAgent } from '@ztna/agent';
 import { type Connector, startConnector } from '@ztna/connector';
 import { type Intermediate, startIntermediate } from '@ztna/intermediate';
 import type { FlowRecord } from '@ztna/session';
 import type { ServiceName } from '@ztna/wire';
+import { listenTcp } from './listen.ts';
 import { Site, type Topology, testLog } from './site.ts';
 
 const SERVICE = 'echo' as ServiceName;
@@ -89,12 +88,4 @@ export async function echoed({ stream }: Flow, text: string): Promise<string> {
     back += Buffer.from(chunk).toString();
   }
   return back;
-}
-
-async function listenTcp(cleanup: AsyncDisposableStack): Promise<string> {
-  const server = createServer((socket) => socket.on('error', () => {}).pipe(socket));
-  cleanup.defer(() => void server.close());
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
