@@ -26,6 +26,11 @@ describe('links', () => {
     expect(broken).toEqual([]);
   });
 
+  test.each(documents)('no heading is twice in %s', (document) => {
+    const headings = headingsOf(read(document));
+    expect(headings).toEqual([...new Set(headings)]);
+  });
+
   test('a link to a missing file or heading is broken', () => {
     expect(resolves('README.md', 'docs/nothing.md')).toBe(false);
     expect(resolves('README.md', '#no-such-heading')).toBe(false);
@@ -192,7 +197,8 @@ function resolves(document: string, link: string): boolean {
 
 /** Anchors as GitHub makes them. */
 function headingsOf(text: string): string[] {
-  const titles = [...text.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title.toLowerCase());
+  const prose = text.replaceAll(/^```.*?^```/gms, '');
+  const titles = [...prose.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title.toLowerCase());
   return titles.map((title) => title.replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-'));
 }
 
