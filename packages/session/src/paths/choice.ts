@@ -31,8 +31,8 @@ export function choose(state: PathState, now: number): Switch | undefined {
 }
 
 /** When `choose` may come to something else by time alone. */
-export function nextChoice({ tuning, better, switches, hold }: PathState, now: number): number {
-  const times = [hold.next(now), (switches[0] ?? Infinity) + MINUTE];
+export function nextChoice({ tuning, better, switches, hold, relay }: PathState, now: number): number {
+  const times = [hold.next(now), relay.suspectUntil, (switches[0] ?? Infinity) + MINUTE];
   if (better) times.push(better.since + tuning.betterForMs);
   return Math.min(Infinity, ...times.filter((at) => at > now));
 }
@@ -92,9 +92,13 @@ function leaveOrImprove(
 }
 
 /** Whether a direct path loses too much, and clearly more than the relay: both may share the link that loses. */
-function losesMore({ relay, tuning }: PathState, { quality }: DirectPath, now: number): boolean {
-  const ofRelay = relay.quality.loss(now) ?? 0;
-  return quality.isLossy(now) && ofRelay < (quality.loss(now) ?? 0) * tuning.likeLoss;
+function losesMore(state: PathState, path: DirectPath, now: number): boolean {
+  const { relay, tuning } = state;
+  const ofPath = path.quality.loss(now) ?? 0;
+  if (!path.quality.isLossy(now)) return false;
+  const ofRelay = relay.quality.loss(now);
+  if (path !== state.direct || now >= relay.suspectUntil) return (ofRelay ?? 0) < ofPath * tuning.likeLoss;
+  return ofRelay !== undefined && ofRelay < ofPath * tuning.likeLoss ** 2;
 }
 
 /** It was left for its losses, and the relay turned out to lose as much. */

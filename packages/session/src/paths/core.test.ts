@@ -162,58 +162,6 @@ describe('a session', () => {
     expect(side.current).toBe(1);
   });
 
-  it('leaves a direct path that loses over 5 % of 200 packets, not one that loses less or too few to tell', () => {
-    for (const [sent, lost, leaves] of [
-      [200, 11, true],
-      [200, 10, false],
-      [199, 100, false],
-    ] as const) {
-      const side = direct();
-      side.sample({ 0: { rtt: 40 }, 1: { rtt: 10, sent: 1000, lost: 0 } });
-      side.sample({ 0: { rtt: 40 }, 1: { rtt: 10, sent: 1000 + sent, lost } });
-      expect(side.current, `${lost} of ${sent}`).toBe(leaves ? 0 : 1);
-    }
-  });
-
-  it('comes back at once when the relay loses as much, and leaves it for less', () => {
-    for (const [relayLost, path] of [
-      [50, 1],
-      [49, 0],
-    ] as const) {
-      const side = direct();
-      side.sample({ 0: { rtt: 40, sent: 1000 }, 1: { rtt: 10 } });
-      side.sample({ 0: { rtt: 40, sent: 1000 }, 1: { rtt: 10, sent: 1000, lost: 100 } });
-      expect(side.current).toBe(0);
-      side.wait(1_000);
-      side.sample({ 0: { rtt: 40, sent: 2000, lost: relayLost }, 1: { rtt: 10, sent: 1000, lost: 100 } });
-      expect(side.current, `the relay lost ${relayLost} of 1000`).toBe(path);
-    }
-  });
-
-  it('stays when the relay is known to lose as much, and waits out other trouble', () => {
-    const side = direct();
-    side.sample({ 0: { rtt: 40, sent: 1000 }, 1: { rtt: 10 } });
-    side.sample({ 0: { rtt: 40, sent: 2000, lost: 90 }, 1: { rtt: 10, sent: 1000, lost: 100 } });
-    expect(side.current).toBe(1);
-    side.flap(1);
-    side.flap(1);
-    expect(side.current).toBe(0);
-    side.wait(9_999);
-    expect(side.current).toBe(0);
-    side.wait(1);
-    expect(side.current).toBe(1);
-  });
-
-  it('does not take a path that lost packets again before a minute is over', () => {
-    const side = direct();
-    side.sample({ 0: { rtt: 40 }, 1: { rtt: 10 } });
-    side.sample({ 0: { rtt: 40 }, 1: { rtt: 10, sent: 1000, lost: 500 } });
-    side.wait(59_999);
-    expect(side.current).toBe(0);
-    side.wait(1);
-    expect(side.current).toBe(1);
-  });
-
   it('is on the relay as soon as the direct path dies, and probes at once', () => {
     const side = direct();
     expect(side.take({ type: 'path-dead', path: 1 })).toEqual([

@@ -184,9 +184,9 @@ export interface PathTuning {
   readonly betterSamples: number;
   readonly lossLimit: number;
   readonly lossPackets: number;
-  /** The relay loses as much as a direct path when it loses this share of that. */
+  /** The relay loses as much as a direct path when it loses this share of that; its square where it is suspect. */
   readonly likeLoss: number;
-  /** What was measured of loss is believed for so long. */
+  /** What was measured of loss is believed for so long, and for so long the relay is suspect. */
   readonly lossMemoryMs: number;
   /** Switches that no fault forces, within a minute. */
   readonly switchesPerMinute: number;

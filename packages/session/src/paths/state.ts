@@ -49,7 +49,13 @@ export class PathState {
   readonly probing: ProbeSchedule;
   readonly observations = new Observations();
   readonly outbox = new Outbox<PathOutput>();
-  readonly relay: { up: boolean; dead: boolean; readonly quality: Quality };
+  readonly relay: {
+    up: boolean;
+    dead: boolean;
+    readonly quality: Quality;
+    /** Until then a direct path in use is left for its losses only when the relay is known to lose far less. */
+    suspectUntil: number;
+  };
   readonly directs = new Map<number, DirectPath>();
   policy: PathPolicy;
   interfaces: Interfaces = NO_INTERFACES;
@@ -99,7 +105,7 @@ export class PathState {
     this.filter = new AddressFilter(settings);
     this.hold = new HoldDown(this.tuning);
     this.probing = new ProbeSchedule(this.tuning, random);
-    this.relay = { up: true, dead: false, quality: new Quality(this.tuning) };
+    this.relay = { up: true, dead: false, quality: new Quality(this.tuning), suspectUntil: 0 };
   }
 
   /** No direct path may exist: by policy or configuration. */
@@ -138,4 +144,9 @@ export class PathState {
   count(metric: string, cause: string): void {
     this.outbox.push({ type: 'count', metric, cause });
   }
+}
+
+/** It died, or a direct path that loses was preferred to it: it is not gone back to at once. */
+export function suspectRelay({ relay, tuning }: PathState, now: number): void {
+  relay.suspectUntil = now + tuning.lossMemoryMs;
 }
