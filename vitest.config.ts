@@ -1,8 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-// Projects, because they need opposite things: unit tests run side by side with short limits, end-to-end tests one
-// after the other, since each starts processes of its own and some take the machine's ports. Scenarios of the
-// network lab have networks of their own, and wait more than they work.
+// Projects, because their limits differ: end-to-end tests start processes of their own, scenarios of the network lab
+// networks of their own. All wait about as much as they work, so two files at a time, also on two cores.
+const maxWorkers = 2;
+
 export default defineConfig({
   test: {
     // A file that hangs must not take the whole run with it.
@@ -18,6 +19,7 @@ export default defineConfig({
             'tests/{e2e,hostile}/**',
             'tests/netlab/scenarios/**',
           ],
+          maxWorkers,
           testTimeout: 20_000,
           hookTimeout: 20_000,
         },
@@ -26,7 +28,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['tests/{e2e,hostile}/**/*.test.ts'],
-          fileParallelism: false,
+          maxWorkers,
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },
@@ -37,8 +39,7 @@ export default defineConfig({
           include: ['tests/netlab/scenarios/*.test.ts'],
           exclude: process.env.ZTNA_NETLAB ? [] : ['**/*.long.test.ts'],
           testTimeout: 180_000,
-          // They wait more than they work.
-          maxWorkers: 2,
+          maxWorkers,
         },
       },
     ],
