@@ -56,7 +56,10 @@ export const tiers: readonly Tier[] = [
         compiles: true,
       }),
       cargo('cargo test (build)', ['test', '--workspace', '--locked', '--no-run'], { compiles: true }),
-      cargo('cargo test', ['test', '--workspace', '--locked', '--no-fail-fast'], { counts: 'cargo' }),
+      // They wait more than they work.
+      cargo('cargo test', ['test', '--workspace', '--locked', '--no-fail-fast', '--', '--test-threads=4'], {
+        counts: 'cargo',
+      }),
     ],
   },
   { name: 'e2e', budgetSeconds: 180, steps: [{ name: 'vitest e2e', vitest: 'e2e' }] },

@@ -74,6 +74,10 @@ impl Engine {
     }
 
     fn open_packet(&mut self, id: Id, event: q::ConnectionEvent) {
+        self.contained(id, |engine| engine.give_packet(id, event));
+    }
+
+    fn give_packet(&mut self, id: Id, event: q::ConnectionEvent) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.q.handle_event(event);
         if conn.stall.stalled {

@@ -163,6 +163,8 @@ pub(crate) struct Conn {
     /// Of the handshake, while it is under way.
     pub(crate) origin: Option<Origin>,
     pub(crate) established: bool,
+    /// Both sides know that the handshake is over (RFC 9001 §4.1.2).
+    pub(crate) confirmed: bool,
     pub(crate) accepted: bool,
     pub(crate) closed_reported: bool,
     pub(crate) dirty: bool,
@@ -211,6 +213,7 @@ impl Conn {
             via,
             origin: None,
             established: false,
+            confirmed: false,
             accepted: false,
             closed_reported: false,
             dirty: false,

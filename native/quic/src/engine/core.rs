@@ -5,6 +5,7 @@ use super::addr;
 use super::busy_poll::BusyPoll;
 use super::configure;
 use super::conn::Conn;
+use super::contain;
 use super::datagrams::{Rule, VirtualPath};
 use super::direct_filter::DirectFilter;
 use super::handle::Shared;
@@ -55,7 +56,7 @@ pub(crate) enum TimerKey {
     HandOver,
 }
 
-/// Packets and datagrams that went nowhere, by cause.
+/// What went nowhere, by cause.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Drops {
     pub(crate) no_virtual_path: u64,
@@ -79,6 +80,7 @@ pub(crate) struct Drops {
     pub(crate) relayed_path_moved: u64,
     pub(crate) unread_limited: u64,
     pub(crate) path_reports_limited: u64,
+    pub(crate) connections_broken: u64,
 }
 
 pub(crate) struct Engine {
@@ -133,10 +135,7 @@ pub(crate) fn run(mut engine: Engine, wake: &dyn Fn()) {
     let error = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(e)) => Some(e.to_string()),
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-            Some(text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic".into()))
-        }
+        Err(panic) => Some(contain::text_of(panic.as_ref())),
     };
     engine.events.push(Event::Stopped { error });
     if shared.publish(&mut engine.events) {
@@ -298,7 +297,7 @@ impl Engine {
             }
             self.timers.pop_first();
             match key {
-                TimerKey::Conn(id) => self.conn_timer(id, now),
+                TimerKey::Conn(id) => self.contained(id, |engine| engine.conn_timer(id, now)),
                 TimerKey::Dial(id) => self.dial_timeout(id),
                 TimerKey::UdpFlow(id) => self.udp_flow_timer(id, now),
                 TimerKey::Queue(id) => self.mark(id),
@@ -314,6 +313,12 @@ impl Engine {
     fn conn_timer(&mut self, id: Id, now: Instant) {
         let Some(c) = self.conns.get_mut(&id) else { return };
         c.timer = None;
+        if c.dirty && !c.confirmed {
+            // What ends a client's handshake goes out before its probe timer counts: noq 1.4.0 would probe with
+            // Initial packets, whose keys are gone, and panic.
+            self.transmit(id, now);
+        }
+        let Some(c) = self.conns.get_mut(&id) else { return };
         if c.q.poll_timeout().is_some_and(|t| t <= now) {
             c.q.handle_timeout(now);
         }
@@ -334,6 +339,10 @@ impl Engine {
     }
 
     pub(super) fn serve_connection(&mut self, id: Id, now: Instant) {
+        self.contained(id, |engine| engine.serve_whole(id, now));
+    }
+
+    fn serve_whole(&mut self, id: Id, now: Instant) {
         let Some(c) = self.conns.get_mut(&id) else { return };
         c.dirty = false;
         let mut drained = self.endpoint_events(id);
@@ -454,6 +463,7 @@ impl Engine {
                 ("relayed_path_moved", d.relayed_path_moved),
                 ("unread_limited", d.unread_limited),
                 ("path_reports_limited", d.path_reports_limited),
+                ("connections_broken", d.connections_broken),
             ],
             thread_cpu: super::cpu::of_thread(),
             loops: self.loops,

@@ -19,9 +19,12 @@ impl Engine {
                 q::Event::Stream(event) => self.on_stream_event(id, event),
                 q::Event::DatagramReceived => self.on_datagrams(id),
                 q::Event::Path(event) => self.on_path_event(id, event),
-                q::Event::HandshakeDataReady
-                | q::Event::HandshakeConfirmed
-                | q::Event::DatagramsUnblocked => {}
+                q::Event::HandshakeConfirmed => {
+                    if let Some(c) = self.conns.get_mut(&id) {
+                        c.confirmed = true;
+                    }
+                }
+                q::Event::HandshakeDataReady | q::Event::DatagramsUnblocked => {}
                 q::Event::NatTraversal(_) => self.candidates_told(id),
             }
         }

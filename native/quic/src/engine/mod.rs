@@ -14,6 +14,7 @@ mod candidates;
 mod cidr;
 mod configure;
 mod conn;
+mod contain;
 mod core;
 mod cpu;
 mod datagrams;

@@ -11,6 +11,7 @@ mod handshakes;
 mod moves;
 mod network;
 mod overload;
+mod probing;
 mod sockets;
 mod strangers;
 mod streams;
