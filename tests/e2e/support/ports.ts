@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 
 // Below the ports that Linux gives to who asks for any (32768 and up): nothing takes one of these by chance between
-// here and its use. Test files that run side by side have ranges of their own.
+// here and its use. Test files of one run that are side by side have ranges of their own.
 const RANGE = 4_000;
 const first = 12_000 + RANGE * (Number(process.env.VITEST_POOL_ID ?? 0) % 5);
 let offset = Math.floor(Math.random() * RANGE);
@@ -13,8 +13,11 @@ export async function freeUdpPort(): Promise<number> {
   return firstFree(async (port) => {
     const socket = createSocket('udp4');
     socket.bind(port, '127.0.0.1');
-    await once(socket, 'listening');
-    socket.close();
+    try {
+      await once(socket, 'listening');
+    } finally {
+      socket.close();
+    }
     await once(socket, 'close');
   });
 }

@@ -5,6 +5,7 @@ use super::core::Engine;
 use super::types::{Event, Id};
 use bytes::BytesMut;
 use noq_proto as q;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 /// Packets opened between two looks at the sockets.
@@ -44,7 +45,8 @@ impl Engine {
         }
     }
 
-    /// Finds the connection of a packet. What belongs to none is answered here.
+    /// Finds the connection of a packet. What belongs to none is answered here. A packet over which noq fails is dropped:
+    /// the first one of a connection is opened in here.
     fn sort(
         &mut self,
         now: Instant,
@@ -52,6 +54,22 @@ impl Engine {
         ecn: Option<q::EcnCodepoint>,
         data: BytesMut,
     ) -> Option<(Id, q::ConnectionEvent)> {
+        let found = catch_unwind(AssertUnwindSafe(|| self.find(now, network, ecn, data)));
+        found.unwrap_or_else(|_| {
+            self.drops.connections_broken += 1;
+            None
+        })
+    }
+
+    fn find(
+        &mut self,
+        now: Instant,
+        network: q::FourTuple,
+        ecn: Option<q::EcnCodepoint>,
+        data: BytesMut,
+    ) -> Option<(Id, q::ConnectionEvent)> {
+        #[cfg(test)]
+        assert!(!data.starts_with(super::contain::FATAL), "this panic is part of a test");
         let mut response = Vec::new();
         match self.ep.handle(now, network, ecn, data, &mut response)? {
             q::DatagramEvent::ConnectionEvent(handle, event) => {

@@ -11,9 +11,15 @@ const INTERNAL_ERROR: u64 = 1;
 
 impl Engine {
     /// Does `work` for this connection. If it panics, the connection is dropped as it stands, since nothing is known of
-    /// its state: the owner is told at once, the peer when it sends the next packet (a stateless reset).
+    /// its state: the owner is told at once, the peer finds out (by a stateless reset of those who answer strangers, else
+    /// by its timeouts).
     pub(super) fn contained(&mut self, id: Id, work: impl FnOnce(&mut Self)) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) {
+        let work = || {
+            #[cfg(test)]
+            assert_ne!(self.fails, Some(id), "this panic is part of a test");
+            work(self);
+        };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
             self.drop_broken(id, &text_of(panic.as_ref()));
         }
     }
@@ -26,6 +32,10 @@ impl Engine {
         self.ep.handle_event(handle, q::EndpointEvent::drained());
     }
 }
+
+/// A packet that begins so is taken for one over which noq fails.
+#[cfg(test)]
+pub(super) const FATAL: &[u8] = b"fatal";
 
 /// What a panic said.
 pub(super) fn text_of(panic: &(dyn Any + Send)) -> String {
@@ -41,8 +51,9 @@ mod tests {
     use super::super::types::Event;
     use super::*;
     use crate::tls::TlsMaterial;
+    use std::net::UdpSocket;
     use std::sync::Arc;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     fn engine() -> Engine {
         let key = rcgen::KeyPair::generate().expect("key");
@@ -60,25 +71,89 @@ mod tests {
         Engine::new(options, Arc::new(Shared::new(Waker::new().expect("waker")))).expect("engine")
     }
 
-    #[test]
-    fn a_panic_ends_one_connection_and_is_told() {
+    /// Two connections that nobody answers; the other ends are sockets of the test.
+    fn connecting() -> (Engine, [UdpSocket; 2]) {
         let mut engine = engine();
-        let nobody = "127.0.0.1:9".parse().expect("address");
-        for conn in [1, 2] {
-            engine.connect(conn, nobody, "peer.test", &[b"test".to_vec()], &TransportOptions::default());
+        let peers = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("socket"));
+        for (conn, peer) in [1, 2].into_iter().zip(&peers) {
+            let remote = peer.local_addr().expect("address");
+            engine.connect(conn, remote, "peer.test", &[b"test".to_vec()], &TransportOptions::default());
             engine.serve_connection(conn, Instant::now());
         }
-        engine.contained(1, |_| panic!("this panic is part of a test"));
+        engine.udp.flush();
+        (engine, peers)
+    }
+
+    fn assert_only_the_first_is_over(engine: &Engine) {
         assert_eq!(engine.conns.keys().collect::<Vec<_>>(), [&2]);
         assert_eq!((engine.ep.open_connections(), engine.by_handle.len()), (1, 1));
-        assert_eq!(engine.drops.connections_broken, 1);
+        assert_eq!((engine.timers.len(), engine.drops.connections_broken), (1, 1));
         let told = engine.events.iter().filter_map(|e| match e {
             Event::Closed { conn, kind, code, reason } => Some((*conn, *kind, *code, reason.as_str())),
             _ => None,
         });
-        let reason = "internal error: this panic is part of a test";
-        assert_eq!(told.collect::<Vec<_>>(), [(1, CloseKind::Transport, Some(INTERNAL_ERROR), reason)]);
-        engine.contained(2, |engine| engine.serve_connection(2, Instant::now()));
-        assert_eq!(engine.drops.connections_broken, 1);
+        let told: Vec<_> = told.collect();
+        assert!(matches!(told[..], [(1, CloseKind::Transport, Some(INTERNAL_ERROR), _)]), "{told:?}");
+        assert!(told[0].3.starts_with("internal error: ") && told[0].3.contains("part of a test"));
+    }
+
+    #[test]
+    fn a_panic_while_it_is_served_ends_one_connection_and_is_told() {
+        let (mut engine, _peers) = connecting();
+        engine.fails = Some(1);
+        for conn in [1, 2] {
+            engine.serve_connection(conn, Instant::now());
+        }
+        assert_only_the_first_is_over(&engine);
+    }
+
+    #[test]
+    fn a_panic_of_a_timer_ends_one_connection_and_is_told() {
+        let (mut engine, _peers) = connecting();
+        engine.fails = Some(1);
+        let last = engine.timers.last().expect("timers").0;
+        engine.fire_timers(last);
+        engine.fails = None;
+        engine.serve();
+        assert_only_the_first_is_over(&engine);
+    }
+
+    #[test]
+    fn a_panic_over_a_packet_ends_one_connection_and_is_told() {
+        let (mut engine, peers) = connecting();
+        engine.fails = Some(1);
+        for peer in &peers {
+            let mut initial = [0; 2048];
+            let (_, from) = peer.recv_from(&mut initial).expect("an Initial packet");
+            // Flags, version, destination id, source id (RFC 9000 §17.2): a Handshake packet to the source, of noise.
+            let destination = 6 + usize::from(initial[5]);
+            let source = &initial[destination..=destination + usize::from(initial[destination])];
+            let noise = [0x40, 40].into_iter().chain([7; 40]);
+            let packet: Vec<u8> = [0xe0, 0, 0, 0, 1]
+                .into_iter()
+                .chain(source.iter().copied())
+                .chain([0])
+                .chain(noise)
+                .collect();
+            peer.send_to(&packet, from).expect("send");
+        }
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while engine.udp.counters.rx_packets < 2 && Instant::now() < deadline {
+            engine.receive();
+        }
+        engine.open_packets();
+        assert_only_the_first_is_over(&engine);
+    }
+
+    #[test]
+    fn a_packet_of_nobody_over_which_noq_fails_is_dropped_alone() {
+        let (mut engine, peers) = connecting();
+        let to = engine.udp.local_addr().expect("address");
+        peers[0].send_to(FATAL, to).expect("send");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while engine.udp.counters.rx_packets < 1 && Instant::now() < deadline {
+            engine.receive();
+        }
+        assert_eq!((engine.conns.len(), engine.drops.connections_broken), (2, 1));
     }
 }

@@ -126,6 +126,9 @@ pub(crate) struct Engine {
     socket_watched: bool,
     /// When to look again whether an address from which nothing can be sent is ours.
     pub(super) next_doubt: Instant,
+    /// Work for this connection panics.
+    #[cfg(test)]
+    pub(super) fails: Option<Id>,
 }
 
 /// Runs until shut down. A panic is reported as the end of the engine, never let out of the thread.
@@ -199,6 +202,8 @@ impl Engine {
             kept_until: None,
             socket_watched: false,
             next_doubt: Instant::now(),
+            #[cfg(test)]
+            fails: None,
         })
     }
 
@@ -290,7 +295,7 @@ impl Engine {
         }
     }
 
-    fn fire_timers(&mut self, now: Instant) {
+    pub(super) fn fire_timers(&mut self, now: Instant) {
         while let Some(&(at, key)) = self.timers.first() {
             if at > now {
                 return;
@@ -331,7 +336,7 @@ impl Engine {
         self.mark(id);
     }
 
-    fn serve(&mut self) {
+    pub(super) fn serve(&mut self) {
         for _ in 0..SERVICE_BUDGET {
             let Some(id) = self.dirty.pop_front() else { return };
             self.serve_connection(id, Instant::now());

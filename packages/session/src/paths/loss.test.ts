@@ -31,7 +31,7 @@ describe('a session whose paths lose packets', () => {
     }
   });
 
-  it('goes to the relay once in a minute at most when all paths share the link that loses', () => {
+  it('goes to the relay once in a minute at most when all paths share a link that loses 10 %', () => {
     for (let seed = 1; seed <= 40; seed++) {
       const side = direct();
       const link = new LossyLink(0.1, seed);
