@@ -5,7 +5,6 @@ use super::core::Engine;
 use super::types::{Event, Id};
 use bytes::BytesMut;
 use noq_proto as q;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 /// Packets opened between two looks at the sockets.
@@ -20,7 +19,8 @@ impl Engine {
         self.inbox.tick(now);
         for p in packets.drain(..) {
             let (from, to) = (addr::for_socket(p.from, true), p.to.map(addr::as_v6));
-            if let Some((conn, event)) = self.sort(now, q::FourTuple::new(from, to), p.ecn, p.data) {
+            let network = q::FourTuple::new(from, to);
+            if let Ok(Some((conn, event))) = self.guarded(|engine| engine.sort(now, network, p.ecn, p.data)) {
                 self.inbox.push(conn, event);
             }
         }
@@ -40,28 +40,13 @@ impl Engine {
     /// One QUIC packet from a virtual path.
     pub(crate) fn virtual_packet(&mut self, now: Instant, path: Id, data: BytesMut) {
         let network = q::FourTuple::from_remote(addr::virtual_address(path));
-        if let Some((conn, event)) = self.sort(now, network, None, data) {
+        if let Ok(Some((conn, event))) = self.guarded(|engine| engine.sort(now, network, None, data)) {
             self.open_packet(conn, event);
         }
     }
 
-    /// Finds the connection of a packet. What belongs to none is answered here. A packet over which noq fails is dropped:
-    /// the first one of a connection is opened in here.
+    /// Finds the connection of a packet. What belongs to none is answered here, and the first packet of one is opened.
     fn sort(
-        &mut self,
-        now: Instant,
-        network: q::FourTuple,
-        ecn: Option<q::EcnCodepoint>,
-        data: BytesMut,
-    ) -> Option<(Id, q::ConnectionEvent)> {
-        let found = catch_unwind(AssertUnwindSafe(|| self.find(now, network, ecn, data)));
-        found.unwrap_or_else(|_| {
-            self.drops.connections_broken += 1;
-            None
-        })
-    }
-
-    fn find(
         &mut self,
         now: Instant,
         network: q::FourTuple,

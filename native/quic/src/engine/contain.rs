@@ -14,18 +14,25 @@ impl Engine {
     /// its state: the owner is told at once, the peer finds out (by a stateless reset of those who answer strangers, else
     /// by its timeouts).
     pub(super) fn contained(&mut self, id: Id, work: impl FnOnce(&mut Self)) {
-        let work = || {
+        let outcome = self.guarded(|engine| {
             #[cfg(test)]
-            assert_ne!(self.fails, Some(id), "this panic is part of a test");
-            work(self);
-        };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
-            self.drop_broken(id, &text_of(panic.as_ref()));
+            assert_ne!(engine.fails, Some(id), "this panic is part of a test");
+            work(engine);
+        });
+        if let Err(why) = outcome {
+            self.drop_broken(id, &why);
         }
     }
 
+    /// What `work` gives, or what a panic in it said, which is counted.
+    pub(super) fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> Result<T, String> {
+        catch_unwind(AssertUnwindSafe(|| work(self))).map_err(|panic| {
+            self.drops.connections_broken += 1;
+            text_of(panic.as_ref())
+        })
+    }
+
     fn drop_broken(&mut self, id: Id, why: &str) {
-        self.drops.connections_broken += 1;
         let Some(handle) = self.conns.get(&id).map(|c| c.handle) else { return };
         self.end(id, CloseKind::Transport, Some(INTERNAL_ERROR), format!("internal error: {why}"));
         self.forget(id);

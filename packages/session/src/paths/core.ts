@@ -6,7 +6,7 @@ import { closePaths } from './closing.ts';
 import { take } from './inputs.ts';
 import type { PathDeps, PathInput, PathOutput, PathVerdict } from './io.ts';
 import { nextReport, report } from './report.ts';
-import { PathState, RELAY, suspectRelay } from './state.ts';
+import { PathState, RELAY } from './state.ts';
 import { judge, nextVerdict } from './verdict.ts';
 
 /**
@@ -103,7 +103,7 @@ function apply(state: PathState, { path, cause, forced }: Switch, now: number): 
   if (left && cause === 'faster') left.wasSlower = true;
   if (left) left.wasLossy = cause === 'lossy';
   if (left && (cause === 'worse' || cause === 'lossy')) state.hold.left(left.remote, now);
-  if (state.directs.get(path)?.quality.isLossy(now)) suspectRelay(state, now);
+  if (state.directs.get(path)?.quality.isLossy(now)) state.suspectRelay(now);
   if (!forced) state.switches.push(now);
   state.current = path;
   state.better = undefined;

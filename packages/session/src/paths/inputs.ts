@@ -5,7 +5,7 @@ import type { AddressRefusal } from './filter.ts';
 import type { PathInput, PathSample } from './io.ts';
 import { formatSocketAddress, parseSocketAddress, type SocketAddress } from './ip.ts';
 import { Quality } from './quality.ts';
-import { type PathState, RELAY, suspectRelay } from './state.ts';
+import { type PathState, RELAY } from './state.ts';
 
 /** Direct paths that are looked at; a peer that opens more has them closed. */
 const MAX_PATHS = 32;
@@ -116,7 +116,7 @@ function judge({ filter, allowPrivate }: PathState, remote: string): Judged {
 function onDead(state: PathState, id: number, now: number): void {
   if (id === RELAY) {
     state.relay.dead = true;
-    suspectRelay(state, now);
+    state.suspectRelay(now);
     return;
   }
   const path = state.directs.get(id);

@@ -21,10 +21,7 @@ describe('a session whose paths lose packets', () => {
       [50, 1],
       [49, 0],
     ] as const) {
-      const side = direct();
-      side.sample({ 0: { rtt: 40, sent: 1000 }, 1: { rtt: 10 } });
-      side.sample({ 0: { rtt: 40, sent: 1000 }, 1: { rtt: 10, sent: 1000, lost: 100 } });
-      expect(side.current).toBe(0);
+      const side = leftForLosses();
       side.wait(1_000);
       side.sample({ 0: { rtt: 40, sent: 2000, lost: relayLost }, 1: { rtt: 10, sent: 1000, lost: 100 } });
       expect(side.current, `the relay lost ${relayLost} of 1000`).toBe(path);
@@ -52,9 +49,7 @@ describe('a session whose paths lose packets', () => {
       [199, 1],
       [201, 0],
     ] as const) {
-      const side = direct();
-      side.sample({ 0: { rtt: 40, sent: 1000 }, 1: { rtt: 10 } });
-      side.sample({ 0: { rtt: 40, sent: 1000 }, 1: { rtt: 10, sent: 1000, lost: 100 } });
+      const side = leftForLosses();
       side.sample({ 0: { rtt: 40, sent: 2000, lost: 50 }, 1: { rtt: 10, sent: 1000, lost: 100 } });
       expect(side.current).toBe(1);
       side.sample({ 0: { rtt: 40, sent: 2000, lost: 50 }, 1: { rtt: 10, sent: 2000, lost: 100 + lost } });
@@ -102,8 +97,17 @@ describe('a session whose paths lose packets', () => {
   });
 });
 
+/** On the relay, which lost nothing so far, after the direct path lost 10 %. */
+function leftForLosses() {
+  const side = direct();
+  side.sample({ 0: { rtt: 40, sent: 1000 }, 1: { rtt: 10 } });
+  side.sample({ 0: { rtt: 40, sent: 1000 }, 1: { rtt: 10, sent: 1000, lost: 100 } });
+  expect(side.current).toBe(0);
+  return side;
+}
+
 /** All paths over one link: what is sent each second over the path in use and, a little, over the other one. */
-export class LossyLink {
+class LossyLink {
   readonly #loss: number;
   readonly #rng: Rng;
   readonly #carried = [0, 1].map((path) => ({ rtt: path === 0 ? 40 : 10, sent: 0, lost: 0 }));

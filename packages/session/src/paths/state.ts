@@ -144,9 +144,9 @@ export class PathState {
   count(metric: string, cause: string): void {
     this.outbox.push({ type: 'count', metric, cause });
   }
-}
 
-/** It died, or a direct path that loses was preferred to it: it is not gone back to at once. */
-export function suspectRelay({ relay, tuning }: PathState, now: number): void {
-  relay.suspectUntil = now + tuning.lossMemoryMs;
+  /** The relay died, or a direct path that loses was preferred to it: it is not gone back to at once. */
+  suspectRelay(now: number): void {
+    this.relay.suspectUntil = now + this.tuning.lossMemoryMs;
+  }
 }
